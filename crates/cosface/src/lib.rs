@@ -1,0 +1,1 @@
+//! Photographs of people to a trained, honestly measured, usable face recogniser.

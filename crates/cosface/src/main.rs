@@ -1,0 +1,3 @@
+//! The `cosface` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Folders of faces to labelled batches: catalogues, sampling, augmentation and synthetic faces.

@@ -1,0 +1,1 @@
+//! Runs a network on the processor: plans, kernels, the margin head and the optimizer.

@@ -1,0 +1,1 @@
+//! Embeddings to evidence: protocols, verification curves and reports.

@@ -1,0 +1,1 @@
+//! The margin loss family exactly as its papers define it, in f64.

@@ -1,0 +1,1 @@
+//! Face networks as data: nodes, shapes, named parameters, cost and model files.

@@ -1,0 +1,1 @@
+//! Recipe to run: schedules, the training loop, checkpoints and journals.
