@@ -5,7 +5,7 @@ use std::path::Path;
 
 use image::codecs::bmp::BmpDecoder;
 use image::codecs::png::PngDecoder;
-use image::codecs::pnm::{PnmDecoder, PnmSubtype};
+use image::codecs::pnm::PnmDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, RgbImage, Rgba, RgbaImage};
@@ -58,31 +58,20 @@ fn decode_bytes(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageFault> {
             // Rows, palettes and profiles of an image within the limits fit its own size at 16 bits RGBA.
             memory.max_alloc = Some(limits.pixels.saturating_mul(8).saturating_add(1 << 20));
             let decoder = PngDecoder::with_limits(Cursor::new(bytes), memory)
-                .map_err(|error| damaged(format, error))?;
+                .map_err(|error| undecoded(format, error))?;
             pixels_of(decoder, format, limits)
         }
         Format::Pnm => {
-            let decoder = PnmDecoder::new(Cursor::new(bytes)).map_err(|error| damaged(format, error))?;
-            let largest = match decoder.subtype() {
-                PnmSubtype::Bitmap(_) | PnmSubtype::ArbitraryMap => 255,
-                PnmSubtype::Graymap(_) | PnmSubtype::Pixmap(_) => decoder.header().maximal_sample(),
-            };
-            let mut image = pixels_of(decoder, format, limits)?;
-            if largest != 255 {
-                stretch_samples(&mut image, largest)?;
-            }
-            Ok(image)
+            let decoder = PnmDecoder::new(Cursor::new(bytes)).map_err(|error| undecoded(format, error))?;
+            pixels_of(decoder, format, limits)
         }
         Format::WebP => {
-            riff_is_whole(bytes)?;
-            let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| damaged(format, error))?;
-            if decoder.has_animation() {
-                return Err(ImageFault::Animated);
-            }
+            check_webp(bytes)?;
+            let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| undecoded(format, error))?;
             pixels_of(decoder, format, limits)
         }
         Format::Bmp => {
-            let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(|error| damaged(format, error))?;
+            let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(|error| undecoded(format, error))?;
             pixels_of(decoder, format, limits)
         }
     }
@@ -101,8 +90,8 @@ fn pixels_of(
     if bits > 8 {
         return Err(ImageFault::Deep { bits: u8::try_from(bits).unwrap_or(u8::MAX) });
     }
-    let orientation = decoder.orientation().map_err(|error| damaged(format, error))?;
-    let image = DynamicImage::from_decoder(decoder).map_err(|error| damaged(format, error))?;
+    let orientation = decoder.orientation().map_err(|error| undecoded(format, error))?;
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| undecoded(format, error))?;
     let image = upright(image, orientation);
     if image.color().has_alpha() { Ok(over_black(&image.into_rgba8())) } else { Ok(image.into_rgb8()) }
 }
@@ -139,37 +128,26 @@ fn over_black(image: &RgbaImage) -> RgbImage {
     })
 }
 
-/// Samples of a PGM or PPM file run to its own largest value; ours run to 255.
-fn stretch_samples(image: &mut RgbImage, largest: u32) -> Result<(), ImageFault> {
-    for sample in image.iter_mut() {
-        let value = u32::from(*sample);
-        if value > largest {
-            return Err(damaged(Format::Pnm, format!("a sample above the largest value {largest}: {value}")));
-        }
-        *sample = ((value * 255 + largest / 2) / largest) as u8;
-    }
-    Ok(())
-}
-
-/// A RIFF file states its own length, less the 8 bytes up to and with the statement.
-fn riff_is_whole(bytes: &[u8]) -> Result<(), ImageFault> {
+/// What the container of a WebP file says: its length, less the 8 bytes up to and with that statement, and
+/// in an extended header (`VP8X`) whether the image moves.
+fn check_webp(bytes: &[u8]) -> Result<(), ImageFault> {
     let stated = u64::from(u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]])) + 8;
     if (bytes.len() as u64) < stated {
         return Err(ImageFault::Truncated("it is shorter than its RIFF header states"));
+    }
+    let extended = bytes[12..].starts_with(b"VP8X");
+    if extended && bytes.get(20).is_some_and(|flags| flags & 0b10 != 0) {
+        return Err(ImageFault::Animated);
     }
     Ok(())
 }
 
 /// An early end of the data is truncation; anything else is damage.
-fn damaged(format: Format, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ImageFault {
-    let source = error.into();
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(source.as_ref());
-    while let Some(error) = cause {
-        let ended = error.downcast_ref::<io::Error>().map(io::Error::kind);
-        if ended == Some(io::ErrorKind::UnexpectedEof) {
-            return ImageFault::Truncated("it ends before its last pixel");
+fn undecoded(format: Format, error: image::ImageError) -> ImageFault {
+    match error {
+        image::ImageError::IoError(ended) if ended.kind() == io::ErrorKind::UnexpectedEof => {
+            ImageFault::Truncated("it ends before its last pixel")
         }
-        cause = error.source();
+        other => ImageFault::Damaged { format: format.name(), source: other.into() },
     }
-    ImageFault::Damaged { format: format.name(), source }
 }

@@ -7,7 +7,7 @@ use crate::ImageFault;
 pub(crate) enum Format {
     Jpeg,
     Png,
-    /// PBM, PGM, PPM, plain or raw.
+    /// PBM, PGM, PPM (plain or raw) and PAM.
     Pnm,
     WebP,
     Bmp,
@@ -29,7 +29,7 @@ impl Format {
         match bytes {
             [0xFF, 0xD8, ..] => Ok(Self::Jpeg),
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Ok(Self::Png),
-            [b'P', b'1'..=b'6', b'\t' | b'\n' | b'\r' | b' ' | b'#', ..] => Ok(Self::Pnm),
+            [b'P', b'1'..=b'7', b'\t' | b'\n' | b'\r' | b' ' | b'#', ..] => Ok(Self::Pnm),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Self::WebP),
             [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Ok(Self::Bmp),
             [b'G', b'I', b'F', b'8', ..] => Err(ImageFault::UnreadFormat("GIF, a format for animations,")),
