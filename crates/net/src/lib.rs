@@ -1,1 +1,23 @@
 //! Face networks as data: nodes, shapes, named parameters, cost and model files.
+
+mod architecture;
+mod check;
+mod cost;
+mod init;
+mod network;
+mod op;
+mod parameter;
+mod shape;
+mod weights;
+
+pub use architecture::{Architecture, ArchitectureError, Family, INPUT_SIDES, WIDTHS};
+pub use check::{
+    CHANNELS_AT_MOST, ELEMENTS_AT_MOST, KERNEL_AT_MOST, NODES_AT_MOST, NetworkError, SIDE_AT_MOST,
+};
+pub use cost::{Cost, Storage, TrainingMemory};
+pub use init::{Init, initialise};
+pub use network::{Input, Network, Node, Source};
+pub use op::{BatchNorm, Convolution, Dropout, Linear, Op, PRelu};
+pub use parameter::{Parameter, Role};
+pub use shape::Shape;
+pub use weights::{Tensor, Weights, WeightsError};

@@ -1,0 +1,151 @@
+//! Worker threads with scratch memory of their own, and slices that they share.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::buffer::Buffer;
+use crate::isa::Isa;
+
+/// Worker threads that run the kernels, and the instruction set that those are to use.
+///
+/// What a kernel computes never depends on the number of threads: tasks own disjoint outputs, and every
+/// reduction has a shape fixed by the problem.
+#[derive(Debug)]
+pub struct Pool {
+    threads: rayon::ThreadPool,
+    scratch: Vec<Mutex<Buffer>>,
+    isa: Isa,
+}
+
+/// The operating system would not start the worker threads.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start {threads} worker threads")]
+pub struct PoolError {
+    threads: usize,
+    source: rayon::ThreadPoolBuildError,
+}
+
+impl Pool {
+    /// Starts `threads` workers, or one for each processor when `threads` is 0, for the best instruction set.
+    ///
+    /// # Errors
+    /// When the operating system refuses to start threads.
+    pub fn new(threads: usize) -> Result<Pool, PoolError> {
+        Pool::with_isa(threads, Isa::detect())
+    }
+
+    /// As [`Pool::new`], with the instruction set forced.
+    ///
+    /// # Errors
+    /// When the operating system refuses to start threads.
+    ///
+    /// # Panics
+    /// When the processor lacks `isa`.
+    pub fn with_isa(threads: usize, isa: Isa) -> Result<Pool, PoolError> {
+        assert!(isa.is_available(), "instruction set {isa} is not available on this processor");
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("engine-{index}"))
+            .build()
+            .map_err(|source| PoolError { threads, source })?;
+        let scratch = (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
+        Ok(Pool { threads: pool, scratch, isa })
+    }
+
+    /// Number of worker threads.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.scratch.len()
+    }
+
+    /// The instruction set that the kernels use.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Calls `task` once for each index below `tasks`, on all workers; each call may use its worker's scratch.
+    pub(crate) fn run(&self, tasks: usize, task: impl Fn(usize, &mut Buffer) + Sync) {
+        let next = AtomicUsize::new(0);
+        self.threads.broadcast(|worker| {
+            let mut scratch =
+                self.scratch[worker.index()].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= tasks {
+                    break;
+                }
+                task(index, &mut scratch);
+            }
+        });
+    }
+
+    /// Splits `len` items into chunks of `chunk` and calls `task` with each chunk's index and range.
+    pub(crate) fn run_chunks(&self, len: usize, chunk: usize, task: impl Fn(usize, Range<usize>) + Sync) {
+        self.run(len.div_ceil(chunk), |index, _| {
+            let start = index * chunk;
+            task(index, start..(start + chunk).min(len));
+        });
+    }
+}
+
+/// A mutable slice that several tasks write, each in places of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<'a, T> {
+    start: *mut T,
+    len: usize,
+    lifetime: PhantomData<&'a mut [T]>,
+}
+
+#[expect(unsafe_code, reason = "tasks write disjoint, non-contiguous parts of one tensor")]
+mod shared {
+    use super::{Range, Shared};
+
+    // SAFETY: the slice may be used from any thread when its elements may; callers keep the parts disjoint.
+    unsafe impl<T: Send> Send for Shared<'_, T> {}
+    // SAFETY: as above.
+    unsafe impl<T: Send> Sync for Shared<'_, T> {}
+
+    impl<'a, T> Shared<'a, T> {
+        pub(crate) fn new(slice: &'a mut [T]) -> Shared<'a, T> {
+            Shared { start: slice.as_mut_ptr(), len: slice.len(), lifetime: std::marker::PhantomData }
+        }
+
+        pub(crate) fn len(&self) -> usize {
+            self.len
+        }
+
+        /// The elements of `range`.
+        ///
+        /// # Panics
+        /// When `range` reaches past the slice.
+        ///
+        /// # Safety
+        /// No other live reference covers an element of `range`.
+        #[expect(clippy::mut_from_ref, reason = "disjointness is the caller's promise")]
+        pub(crate) unsafe fn range(&self, range: Range<usize>) -> &'a mut [T] {
+            assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {}", self.len);
+            // SAFETY: in bounds by the assertion; exclusive by the caller's promise.
+            unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_runs_exactly_once_whatever_the_number_of_threads() {
+        for threads in [1, 2, 5] {
+            let pool = Pool::new(threads).unwrap();
+            let counts: Vec<AtomicUsize> = (0..100).map(|_| AtomicUsize::new(0)).collect();
+            pool.run(100, |task, _| {
+                counts[task].fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+        }
+    }
+}
