@@ -1,7 +1,5 @@
 //! Everything that can be wrong with a recipe.
 
-use std::path::PathBuf;
-
 use super::tree::Place;
 
 /// Why a recipe was refused. Every variant that concerns a value names the place where it was written.
@@ -83,16 +81,6 @@ pub enum RecipeError {
         rule: String,
         /// The value that breaks it.
         value: String,
-    },
-    /// A path of the recipe that does not exist.
-    #[error("{place}: `{key}` names a path that does not exist: {}", path.display())]
-    NoSuchPath {
-        /// Where the path stands.
-        place: Place,
-        /// Dotted path of the key.
-        key: String,
-        /// The path, resolved against the recipe's directory.
-        path: PathBuf,
     },
 }
 
