@@ -1,21 +1,30 @@
 //! Face networks as data: nodes, shapes, named parameters, cost and model files.
 
 mod architecture;
+pub mod atomic_file;
+mod card;
 mod check;
 mod cost;
 mod init;
+mod model;
 mod network;
 mod op;
 mod parameter;
 mod shape;
+pub mod tensor_file;
 mod weights;
 
 pub use architecture::{Architecture, ArchitectureError, Family, INPUT_SIDES, WIDTHS};
+pub use card::{
+    Card, CardError, ChannelOrder, FlipRule, LandmarkTemplate, Margin, Preprocessing, TrainingData,
+    UnknownFlipRule,
+};
 pub use check::{
     CHANNELS_AT_MOST, ELEMENTS_AT_MOST, KERNEL_AT_MOST, NODES_AT_MOST, NetworkError, SIDE_AT_MOST,
 };
 pub use cost::{Cost, Storage, TrainingMemory};
 pub use init::{Init, initialise};
+pub use model::{FORMAT_VERSION, Fingerprint, InvalidModel, Model, ModelFileError};
 pub use network::{Input, Network, Node, Source};
 pub use op::{BatchNorm, Convolution, Dropout, Linear, Op, PRelu};
 pub use parameter::{Parameter, Role};

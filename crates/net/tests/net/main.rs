@@ -1,0 +1,18 @@
+//! Tests of the public interface of `net`, one module for each question:
+//!
+//! - `architectures`: do the published networks have the published layers, sizes and names?
+//! - `atomic`: is a file whole or absent?
+//! - `cost`: are multiply-adds and bytes what counting by hand gives?
+//! - `description`: which networks are refused, and what shapes follow?
+//! - `hostile`: does a damaged file ever do anything but return an error?
+//! - `model_file`: does a model survive writing, and is every mismatch named?
+//! - `start`: do fresh weights have the published distributions?
+
+mod architectures;
+mod atomic;
+mod cost;
+mod description;
+mod fixture;
+mod hostile;
+mod model_file;
+mod start;
