@@ -1,0 +1,56 @@
+//! The multiplicative angular margin and the annealing of its lambda.
+
+use super::{Target, multiple_angle};
+
+/// Target logit of A-Softmax before the scale `|x|`: `(lambda c + psi(theta)) / (1 + lambda)`
+/// (SphereFace, arXiv:1704.08063, eq. 7; lambda as in its authors' code).
+pub(super) fn target(cosine: f64, m: u32, lambda: f64) -> Target {
+    let margin = multiple_angle::target(cosine, f64::from(m), 0.0);
+    Target {
+        psi: (lambda * cosine + margin.psi) / (1.0 + lambda),
+        slope: (lambda + margin.slope) / (1.0 + lambda),
+    }
+}
+
+/// How SphereFace's lambda falls during training: `max(minimum, base (1 + gamma iteration)^-power)`.
+///
+/// The default is that of the authors' published training files: `max(5, 1000 / (1 + 0.12 iteration))`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LambdaSchedule {
+    /// Lambda at iteration 0.
+    pub base: f64,
+    /// Speed of the fall, per iteration.
+    pub gamma: f64,
+    /// Exponent of the fall.
+    pub power: f64,
+    /// Lambda never goes below this.
+    pub minimum: f64,
+}
+
+impl Default for LambdaSchedule {
+    fn default() -> Self {
+        Self { base: 1000.0, gamma: 0.12, power: 1.0, minimum: 5.0 }
+    }
+}
+
+impl LambdaSchedule {
+    /// Lambda at an iteration, counted from 0.
+    pub fn at(&self, iteration: u64) -> f64 {
+        (self.base * (1.0 + self.gamma * iteration as f64).powf(-self.power)).max(self.minimum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LambdaSchedule;
+
+    #[test]
+    fn lambda_falls_from_a_thousand_to_five() {
+        let schedule = LambdaSchedule::default();
+        assert_eq!(schedule.at(0), 1000.0);
+        assert!((schedule.at(50) - 1000.0 / 7.0).abs() < 1e-12);
+        assert!(schedule.at(1658) > 5.0);
+        assert_eq!(schedule.at(1659), 5.0);
+        assert_eq!(schedule.at(1_000_000), 5.0);
+    }
+}
