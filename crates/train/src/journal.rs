@@ -148,14 +148,9 @@ impl Event {
 /// Why a journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The system refused.
-    #[error("cannot use the journal {}", path.display())]
-    Io {
-        /// The journal.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    /// The system refused; the message names the file.
+    #[error(transparent)]
+    Io(#[from] io::Error),
     /// A complete line that is no event: not the work of a crash, which can only cut the last line.
     #[error("line {line} of the journal is not an event: {}", path.display())]
     Corrupt {
@@ -184,7 +179,6 @@ pub enum JournalError {
 /// A journal open for writing.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
     file: File,
 }
 
@@ -194,9 +188,7 @@ impl Journal {
     /// # Errors
     /// A file that exists or cannot be made.
     pub fn create(path: &Path) -> Result<Self, JournalError> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
-        let file = file.map_err(|source| JournalError::Io { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self { file: OpenOptions::new().write(true).create_new(true).open(path)? })
     }
 
     /// Takes up the journal of a run that continues after `step` updates, and returns the lines it keeps.
@@ -206,15 +198,8 @@ impl Journal {
     /// # Errors
     /// A journal that cannot be read or written, is corrupt, or ends before `step`.
     pub fn resume(path: &Path, step: u64) -> Result<(Self, Vec<Event>), JournalError> {
-        let failed = |source| JournalError::Io { path: path.to_owned(), source };
         // A run that was killed before its first line has no journal yet.
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(failed)?;
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut events = Vec::new();
         let mut keep = 0;
         for line in lines(path, &mut file)? {
@@ -231,9 +216,9 @@ impl Journal {
         if last < step {
             return Err(JournalError::Behind { path: path.to_owned(), last, checkpoint: step });
         }
-        file.set_len(keep).map_err(failed)?;
-        io::Seek::seek(&mut file, io::SeekFrom::Start(keep)).map_err(failed)?;
-        Ok((Self { path: path.to_owned(), file }, events))
+        file.set_len(keep)?;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(keep))?;
+        Ok((Self { file }, events))
     }
 
     /// Adds a line; it reaches the operating system before this returns, so that a killed process loses none.
@@ -243,7 +228,7 @@ impl Journal {
     pub fn write(&mut self, event: &Event) -> Result<(), JournalError> {
         let mut line = serde_json::to_string(event).expect("an event has no key that JSON cannot say");
         line.push('\n');
-        self.file.write_all(line.as_bytes()).map_err(|source| self.failed(source))
+        Ok(self.file.write_all(line.as_bytes())?)
     }
 
     /// Makes every line survive a power cut.
@@ -251,11 +236,7 @@ impl Journal {
     /// # Errors
     /// A file that cannot be synced.
     pub fn sync(&mut self) -> Result<(), JournalError> {
-        self.file.sync_data().map_err(|source| self.failed(source))
-    }
-
-    fn failed(&self, source: io::Error) -> JournalError {
-        JournalError::Io { path: self.path.clone(), source }
+        Ok(self.file.sync_data()?)
     }
 }
 
@@ -264,7 +245,7 @@ impl Journal {
 /// # Errors
 /// A journal that cannot be read or has a complete line that is no event.
 pub fn read(path: &Path) -> Result<Vec<Event>, JournalError> {
-    let mut file = File::open(path).map_err(|source| JournalError::Io { path: path.to_owned(), source })?;
+    let mut file = File::open(path)?;
     Ok(lines(path, &mut file)?.into_iter().map(|line| line.event).collect())
 }
 
@@ -281,9 +262,7 @@ fn lines(path: &Path, file: &mut File) -> Result<Vec<Line>, JournalError> {
     let mut end = 0;
     loop {
         bytes.clear();
-        let length = reader
-            .read_until(b'\n', &mut bytes)
-            .map_err(|source| JournalError::Io { path: path.to_owned(), source })?;
+        let length = reader.read_until(b'\n', &mut bytes)?;
         // The end of the file, or a last line without its end.
         if bytes.last() != Some(&b'\n') {
             return Ok(lines);

@@ -1,5 +1,5 @@
 //! Recipe to run: schedules, the training loop, checkpoints and journals.
-mod aside;
+
 mod crc32c;
 pub mod journal;
 pub mod recipe;

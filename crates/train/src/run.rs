@@ -1,12 +1,11 @@
 //! The directory of one run: its layout, and the lock that keeps a second process out.
 
 use std::fs::TryLockError;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use fs_err::{File, OpenOptions};
-
-use crate::aside;
+use net::atomic_file::{self, PARTIAL_ENDING};
 
 /// A run directory that this process owns until the value is dropped.
 ///
@@ -46,14 +45,17 @@ pub enum RunError {
     /// There is nothing to resume.
     #[error("the directory holds no run to resume (no {RECIPE}): {}", .0.display())]
     NoRun(PathBuf),
-    /// The system refused.
-    #[error("cannot use the run directory {}", path.display())]
-    Io {
+    /// The lock cannot be had, on a file system that has none for example.
+    #[error("cannot lock the run directory {}", path.display())]
+    Lock {
         /// The directory.
         path: PathBuf,
-        /// What the system says, with the file.
+        /// What the system says.
         source: io::Error,
     },
+    /// The system refused; the message names the file.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 const RECIPE: &str = "recipe.resolved.toml";
@@ -65,21 +67,21 @@ impl RunDirectory {
     /// # Errors
     /// A directory in use, one that holds a run, one that holds anything else, or one that cannot be written.
     pub fn create(path: &Path, resolved_recipe: &str) -> Result<Self, RunError> {
-        let failed = |source| RunError::Io { path: path.to_owned(), source };
-        fs_err::create_dir_all(path).map_err(failed)?;
+        fs_err::create_dir_all(path)?;
         let run = Self::lock(path)?;
-        for entry in fs_err::read_dir(path).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
+        for entry in fs_err::read_dir(path)? {
+            let name = entry?.file_name();
             if name == RECIPE {
                 return Err(RunError::HoldsRun(path.to_owned()));
             }
+            let entry = name.to_string_lossy().into_owned();
             // A start that was cut off before its recipe was complete has left nothing worth keeping.
-            if name != LOCK && path.join(&name) != aside::partial(&run.recipe()) {
-                let entry = name.to_string_lossy().into_owned();
+            if name != LOCK && !(entry.starts_with(&format!(".{RECIPE}")) && entry.ends_with(PARTIAL_ENDING))
+            {
                 return Err(RunError::NotEmpty { path: path.to_owned(), entry });
             }
         }
-        aside::write(&run.recipe(), resolved_recipe.as_bytes()).map_err(failed)?;
+        atomic_file::write(&run.recipe(), |sink| sink.write_all(resolved_recipe.as_bytes()))?;
         Ok(run)
     }
 
@@ -95,17 +97,16 @@ impl RunDirectory {
     }
 
     fn lock(path: &Path) -> Result<Self, RunError> {
-        let failed = |source| RunError::Io { path: path.to_owned(), source };
-        let file = path.join(LOCK);
-        let mut lock =
-            OpenOptions::new().create(true).truncate(false).write(true).open(&file).map_err(failed)?;
+        let mut lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK))?;
         match lock.file().try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(RunError::InUse(path.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            Err(TryLockError::Error(source)) => {
+                return Err(RunError::Lock { path: path.to_owned(), source });
+            }
         }
-        lock.file().set_len(0).map_err(failed)?;
-        writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+        lock.set_len(0)?;
+        writeln!(lock, "{}", std::process::id())?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 

@@ -11,9 +11,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use fs_err::File;
+use fs_err::{File, OpenOptions};
+use net::atomic_file;
 
-use crate::aside;
 use crate::crc32c::Crc32c;
 use crate::journal::Event;
 
@@ -36,16 +36,12 @@ impl EventFile {
     pub fn create(directory: &Path, journal: &[Event]) -> io::Result<Self> {
         fs_err::create_dir_all(directory)?;
         let path = directory.join(FILE);
-        let aside = aside::partial(&path);
         let mut bytes = record(&message(0.0, 0, &Content::Version));
         for event in journal {
             bytes.extend(records(event));
         }
-        let mut file = File::create(&aside)?;
-        file.write_all(&bytes)?;
-        // The open file keeps its place under the new name.
-        fs_err::rename(&aside, &path)?;
-        Ok(Self { file })
+        atomic_file::write(&path, |sink| sink.write_all(&bytes))?;
+        Ok(Self { file: OpenOptions::new().append(true).open(path)? })
     }
 
     /// Adds the numbers of one line of the journal, if it has any.

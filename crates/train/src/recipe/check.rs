@@ -1,7 +1,9 @@
 //! From a recipe as written to one that can be trained.
 
 use margin::bounds::{self, MarginBound};
+use net::ArchitectureError;
 
+use super::decode::nearest;
 use super::error::RecipeError;
 use super::length::Length;
 use super::sections::{Recipe, Shape};
@@ -47,9 +49,17 @@ impl CheckedRecipe {
         check_optimizer(&recipe, &range)?;
         check_schedule(&recipe, &range)?;
         check_run(&recipe, &range)?;
-        let network = recipe.network.build().map_err(|source| RecipeError::Network {
-            place: written.place_of("network").clone(),
-            source: Box::new(source),
+        let network = recipe.network.build().map_err(|source| {
+            let setting = match &source {
+                ArchitectureError::DepthUnknown { .. } => "depth",
+                ArchitectureError::ChannelCount { .. } | ArchitectureError::WidthAndChannels => "channels",
+                ArchitectureError::NotASetting { setting, .. } | ArchitectureError::Range { setting, .. } => {
+                    setting
+                }
+                _ => "",
+            };
+            let place = range.place(&format!("network.{setting}"));
+            RecipeError::Network { place, source: Box::new(source) }
         })?;
         let loss = check_loss(&recipe, &range)?;
         Ok(Self { recipe, network, loss, written })
@@ -162,7 +172,11 @@ fn check_data(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
             (Some(_), Some(_)) => return Err(range.refuse(&key, "must have `tree` or `list`", "both")),
         }
         if source.people.is_some() && source.tree.is_none() {
-            return Err(range.refuse(&format!("{key}.people"), "selects people of a tree", "a list is given"));
+            return Err(range.refuse(
+                &format!("{key}.people"),
+                "selects people of a tree",
+                "a list is given",
+            ));
         }
         if let Some(minimum) = source.minimum_images {
             range.at_least_one(&format!("{key}.minimum_images"), minimum)?;
@@ -171,7 +185,9 @@ fn check_data(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
     for side in data.image {
         range.at_least_one("data.image", side)?;
     }
-    range.number("data.mean", data.mean.into(), "must be from 0 to 255", |mean| (0.0..=255.0).contains(&mean))?;
+    range.number("data.mean", data.mean.into(), "must be from 0 to 255", |mean| {
+        (0.0..=255.0).contains(&mean)
+    })?;
     range.number("data.scale", data.scale.into(), "must be above 0 and finite", positive)?;
     let augmentation = &data.augmentation;
     for (key, chance) in [
@@ -192,16 +208,25 @@ fn check_data(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
         ("colour", augmentation.colour),
     ] {
         let key = format!("data.augmentation.{key}");
-        range.number(&key, amount, "is a fraction from 0 to below 1", |amount| (0.0..1.0).contains(&amount))?;
+        range
+            .number(&key, amount, "is a fraction from 0 to below 1", |amount| (0.0..1.0).contains(&amount))?;
     }
-    range.number("data.augmentation.rotate", augmentation.rotate, "must be from 0 to 180 degrees", |degrees| {
-        (0.0..=180.0).contains(&degrees)
-    })
+    range.number(
+        "data.augmentation.rotate",
+        augmentation.rotate,
+        "must be from 0 to 180 degrees",
+        |degrees| (0.0..=180.0).contains(&degrees),
+    )
 }
 
 fn check_optimizer(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
     let optimizer = &recipe.optimizer;
-    range.number("optimizer.learning_rate", optimizer.learning_rate, "must be above 0 and finite", positive)?;
+    range.number(
+        "optimizer.learning_rate",
+        optimizer.learning_rate,
+        "must be above 0 and finite",
+        positive,
+    )?;
     let fraction = |value| (0.0..1.0).contains(&value);
     range.number("optimizer.momentum", optimizer.momentum, "must be from 0 to below 1", fraction)?;
     range.number("optimizer.weight_decay", optimizer.weight_decay, "must be from 0 to below 1", fraction)?;
@@ -269,9 +294,17 @@ fn check_loss(recipe: &Recipe, range: &Range<'_>) -> Result<margin::Loss, Recipe
     };
     let loss = margin::Loss::from_parameters(&settings.name, &parameters).map_err(|source| {
         let key = match &source {
-            margin::ParameterError::OutOfRange(margin::RangeError { parameter, .. })
-            | margin::ParameterError::NotTaken { parameter, .. } => format!("loss.{parameter}"),
-            margin::ParameterError::UnknownLoss { .. } => "loss.name".to_owned(),
+            margin::ParameterError::OutOfRange(error) => return out_of_range(recipe, error, range),
+            margin::ParameterError::NotTaken { parameter, .. } => format!("loss.{parameter}"),
+            margin::ParameterError::UnknownLoss { name } => {
+                return RecipeError::UnknownName {
+                    place: range.place("loss.name"),
+                    key: "loss.name".to_owned(),
+                    name: name.clone(),
+                    nearest: nearest(name, &margin::Loss::NAMES),
+                    known: &margin::Loss::NAMES,
+                };
+            }
             _ => "loss".to_owned(),
         };
         RecipeError::Loss { place: range.place(&key), source }
@@ -281,6 +314,20 @@ fn check_loss(recipe: &Recipe, range: &Range<'_>) -> Result<margin::Loss, Recipe
         return Err(range.refuse("loss.margin_warm_up", &rule, settings.margin_warm_up));
     }
     Ok(loss)
+}
+
+/// A parameter outside its range; for a cosine margin the message adds the bound that the data will set.
+fn out_of_range(recipe: &Recipe, error: &margin::RangeError, range: &Range<'_>) -> RecipeError {
+    let mut rule = format!("must be {}", error.bound);
+    if error.loss.starts_with("cosface") && error.parameter == "m" {
+        let bound = match recipe.network.feature {
+            2 => "1 - cos(2 pi / C)",
+            _ => "C / (C - 1)",
+        };
+        let dimension = recipe.network.feature;
+        rule += &format!("; eq. 7 of CosFace allows at most {bound} for C people and K = {dimension}");
+    }
+    range.refuse(&format!("loss.{}", error.parameter), &rule, error.value)
 }
 
 fn positive(value: f64) -> bool {

@@ -84,7 +84,7 @@ impl Fault {
 ///
 /// Likeness is Jaro-Winkler, which favours a shared beginning; at 0.7 `lr` still finds `learning_rate`
 /// (0.746) and words that share nothing find none.
-fn nearest(word: &str, known: &'static [&'static str]) -> Option<&'static str> {
+pub(super) fn nearest(word: &str, known: &'static [&'static str]) -> Option<&'static str> {
     known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(word, candidate), *candidate))
@@ -188,7 +188,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
         let Some(item) = self.items.get(self.next) else { return Ok(None) };
         let index = self.next;
         self.next += 1;
-        seed.deserialize(item).map(Some).map_err(|fault| fault.under(index))
+        seed.deserialize(item).map(Some).map_err(|fault| fault.at(item).under(index))
     }
 }
 
@@ -209,6 +209,6 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
         let entry = &self.entries[self.next];
         self.next += 1;
-        seed.deserialize(&entry.tree).map_err(|fault| fault.under(&entry.key))
+        seed.deserialize(&entry.tree).map_err(|fault| fault.at(&entry.tree).under(&entry.key))
     }
 }

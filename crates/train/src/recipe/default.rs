@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use super::length::Length;
-use super::sections::{
-    Augmentation, Data, LossSettings, Optimizer, Recipe, Run, Schedule, Shape, Source,
-};
+use super::sections::{Augmentation, Data, LossSettings, Optimizer, Recipe, Run, Schedule, Shape, Source};
 
 /// A recipe that gives a useful recogniser from a few thousand images in minutes on a processor.
 ///

@@ -82,6 +82,30 @@ pub enum RecipeError {
         /// The value that breaks it.
         value: String,
     },
+    /// Settings that make no network.
+    #[error("{place}: the network cannot be built")]
+    Network {
+        /// Where the section stands.
+        place: Place,
+        /// What is wrong with it.
+        source: Box<net::ArchitectureError>,
+    },
+    /// Settings that make no loss.
+    #[error("{place}: the loss is not defined")]
+    Loss {
+        /// Where the setting stands.
+        place: Place,
+        /// What is wrong with it.
+        source: margin::ParameterError,
+    },
+    /// A number of people that no margin can tell apart.
+    #[error("{place}: these people cannot be trained on")]
+    Classes {
+        /// Where the data is described.
+        place: Place,
+        /// What is wrong.
+        source: margin::bounds::BoundsError,
+    },
 }
 
 fn suggestion(nearest: Option<&str>, known: &[&str], what: &str, section: &str) -> String {

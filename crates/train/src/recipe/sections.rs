@@ -56,7 +56,7 @@ impl Default for Data {
     fn default() -> Self {
         Self {
             image: [112, 96],
-            template: net::LandmarkTemplate::Face112x96,
+            template: net::LandmarkTemplate::Points112x96,
             mean: 127.5,
             scale: 128.0,
             unreadable: Unreadable::Refuse,

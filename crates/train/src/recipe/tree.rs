@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::RecipeError;
+use super::sections::Recipe;
 
 /// Where a value was written: what an error about it must name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,21 @@ impl Tree {
         let lines = Lines { file, text };
         let (span, table) = (table.span(), table.into_inner());
         Ok(Self { value: lines.table(table)?, place: lines.place(span.start) })
+    }
+
+    /// The tree of a recipe made in code.
+    ///
+    /// # Errors
+    /// A value that TOML cannot say, such as a seed of 2^63 or more.
+    pub(super) fn from_recipe(recipe: &Recipe) -> Result<Self, RecipeError> {
+        let text = toml::to_string(recipe).map_err(|source| RecipeError::Value {
+            place: Place::Code,
+            key: String::new(),
+            reason: source.to_string(),
+        })?;
+        let mut tree = Self::parse(&text, "recipe")?;
+        relocate(&mut tree, &Place::Code);
+        Ok(tree)
     }
 
     /// Applies one override `a.b=value`: `value` is TOML, or else a bare string.
