@@ -1,1 +1,8 @@
 //! Recipe to run: schedules, the training loop, checkpoints and journals.
+
+mod crc32c;
+pub mod journal;
+pub mod recipe;
+pub mod run;
+pub mod schedule;
+pub mod tensorboard;

@@ -1,0 +1,335 @@
+//! From a recipe as written to one that can be trained.
+
+use margin::bounds::{self, MarginBound};
+use net::ArchitectureError;
+
+use super::decode::nearest;
+use super::error::RecipeError;
+use super::length::Length;
+use super::sections::{Recipe, Shape};
+use super::tree::{Place, Tree};
+
+/// A recipe whose every value is in range and whose network and loss exist.
+#[derive(Clone, Debug)]
+pub struct CheckedRecipe {
+    recipe: Recipe,
+    network: net::Network,
+    loss: margin::Loss,
+    written: Tree,
+}
+
+/// Where a loss stands against the bounds of its paper, for one number of classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Advice {
+    /// Smallest useful scale at a posterior of 0.9 (eq. 6), where the loss has a fixed scale.
+    pub scale_at_least: Option<f64>,
+    /// The scale, where it is fixed.
+    pub scale: Option<f64>,
+    /// Bound of the cosine margin (eq. 7), where the loss has one.
+    pub margin_bound: Option<MarginBound>,
+    /// The cosine margin, where the loss has one.
+    pub margin: Option<f64>,
+}
+
+impl Advice {
+    /// Whether no sample can reach a posterior of 0.9 even at its class centre.
+    #[must_use]
+    pub fn scale_is_too_small(&self) -> bool {
+        matches!((self.scale, self.scale_at_least), (Some(scale), Some(least)) if scale < least)
+    }
+}
+
+/// The posterior at which [`Advice`] evaluates eq. 6.
+const POSTERIOR: f64 = 0.9;
+
+impl CheckedRecipe {
+    pub(super) fn new(recipe: Recipe, written: Tree) -> Result<Self, RecipeError> {
+        let range = Range { written: &written };
+        check_data(&recipe, &range)?;
+        check_optimizer(&recipe, &range)?;
+        check_schedule(&recipe, &range)?;
+        check_run(&recipe, &range)?;
+        let network = recipe.network.build().map_err(|source| {
+            let setting = match &source {
+                ArchitectureError::DepthUnknown { .. } => "depth",
+                ArchitectureError::ChannelCount { .. } | ArchitectureError::WidthAndChannels => "channels",
+                ArchitectureError::NotASetting { setting, .. } | ArchitectureError::Range { setting, .. } => {
+                    setting
+                }
+                _ => "",
+            };
+            let place = range.place(&format!("network.{setting}"));
+            RecipeError::Network { place, source: Box::new(source) }
+        })?;
+        let loss = check_loss(&recipe, &range)?;
+        Ok(Self { recipe, network, loss, written })
+    }
+
+    /// The recipe with every default in its place.
+    #[must_use]
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The network it describes.
+    #[must_use]
+    pub fn network(&self) -> &net::Network {
+        &self.network
+    }
+
+    /// The loss it describes, at the end of a margin warm-up.
+    #[must_use]
+    pub fn loss(&self) -> margin::Loss {
+        self.loss
+    }
+
+    /// The recipe as TOML with every default written out: what a run directory keeps.
+    ///
+    /// Checking that text gives an equal recipe.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.recipe).expect("a checked recipe is within what TOML can say")
+    }
+
+    /// Checks the loss against the number of classes, once the data tells it.
+    ///
+    /// # Errors
+    /// Fewer than two classes, or a cosine margin above the bound of eq. 7, with that bound.
+    pub fn check_classes(&self, classes: usize) -> Result<Advice, RecipeError> {
+        let dimension = self.network.feature_dimension();
+        let place = |key: &str| self.written.place_of(key).clone();
+        let bounds_failed = |source| RecipeError::Classes { place: place("data"), source };
+        let parameters = self.loss.parameters();
+        let (key, cosine_margin) = match self.loss {
+            margin::Loss::CosFace { m, .. } | margin::Loss::CosFaceRawFeatures { m } => ("loss.m", Some(m)),
+            margin::Loss::Combined { m3, .. } => ("loss.m3", Some(m3)),
+            _ => ("loss.m", None),
+        };
+        let bound = bounds::margin_upper_bound(classes, dimension).map_err(bounds_failed)?;
+        if let Some(margin) = cosine_margin.filter(|margin| *margin > bound.ceiling()) {
+            return Err(RecipeError::Range {
+                place: place(key),
+                key: key.to_owned(),
+                rule: format!(
+                    "must be {bound} for C = {classes} people and K = {dimension} feature dimensions \
+                     (CosFace, eq. 7)"
+                ),
+                value: margin.to_string(),
+            });
+        }
+        let scale_at_least = bounds::scale_lower_bound(classes, POSTERIOR).map_err(bounds_failed)?;
+        Ok(Advice {
+            scale_at_least: parameters.s.map(|_| scale_at_least),
+            scale: parameters.s,
+            margin_bound: cosine_margin.map(|_| bound),
+            margin: cosine_margin,
+        })
+    }
+}
+
+/// Refuses values with the place where they were written.
+struct Range<'t> {
+    written: &'t Tree,
+}
+
+impl Range<'_> {
+    fn place(&self, key: &str) -> Place {
+        self.written.place_of(key).clone()
+    }
+
+    fn refuse(&self, key: &str, rule: &str, value: impl ToString) -> RecipeError {
+        RecipeError::Range {
+            place: self.place(key),
+            key: key.to_owned(),
+            rule: rule.to_owned(),
+            value: value.to_string(),
+        }
+    }
+
+    fn number(&self, key: &str, value: f64, rule: &str, holds: fn(f64) -> bool) -> Result<(), RecipeError> {
+        if holds(value) { Ok(()) } else { Err(self.refuse(key, rule, value)) }
+    }
+
+    fn at_least_one(&self, key: &str, value: usize) -> Result<(), RecipeError> {
+        if value >= 1 { Ok(()) } else { Err(self.refuse(key, "must be at least 1", value)) }
+    }
+
+    fn some_time(&self, key: &str, value: Length) -> Result<(), RecipeError> {
+        if value.is_zero() { Err(self.refuse(key, "must be longer than nothing", value)) } else { Ok(()) }
+    }
+}
+
+fn check_data(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
+    let data = &recipe.data;
+    if data.sources.is_empty() {
+        return Err(RecipeError::Missing { place: range.place("data"), key: "data.sources".to_owned() });
+    }
+    for (index, source) in data.sources.iter().enumerate() {
+        let key = format!("data.sources.{index}");
+        match (&source.tree, &source.list) {
+            (Some(_), None) | (None, Some(_)) => {}
+            (None, None) => return Err(range.refuse(&key, "must have `tree` or `list`", "neither")),
+            (Some(_), Some(_)) => return Err(range.refuse(&key, "must have `tree` or `list`", "both")),
+        }
+        if source.people.is_some() && source.tree.is_none() {
+            return Err(range.refuse(
+                &format!("{key}.people"),
+                "selects people of a tree",
+                "a list is given",
+            ));
+        }
+        if let Some(minimum) = source.minimum_images {
+            range.at_least_one(&format!("{key}.minimum_images"), minimum)?;
+        }
+    }
+    for side in data.image {
+        range.at_least_one("data.image", side)?;
+    }
+    range.number("data.mean", data.mean.into(), "must be from 0 to 255", |mean| {
+        (0.0..=255.0).contains(&mean)
+    })?;
+    range.number("data.scale", data.scale.into(), "must be above 0 and finite", positive)?;
+    let augmentation = &data.augmentation;
+    for (key, chance) in [
+        ("flip", augmentation.flip),
+        ("grey", augmentation.grey),
+        ("blur", augmentation.blur),
+        ("low_resolution", augmentation.low_resolution),
+        ("erase", augmentation.erase),
+    ] {
+        let key = format!("data.augmentation.{key}");
+        range.number(&key, chance, "is a chance from 0 to 1", |chance| (0.0..=1.0).contains(&chance))?;
+    }
+    for (key, amount) in [
+        ("shift", augmentation.shift),
+        ("zoom", augmentation.zoom),
+        ("brightness", augmentation.brightness),
+        ("contrast", augmentation.contrast),
+        ("colour", augmentation.colour),
+    ] {
+        let key = format!("data.augmentation.{key}");
+        range
+            .number(&key, amount, "is a fraction from 0 to below 1", |amount| (0.0..1.0).contains(&amount))?;
+    }
+    range.number(
+        "data.augmentation.rotate",
+        augmentation.rotate,
+        "must be from 0 to 180 degrees",
+        |degrees| (0.0..=180.0).contains(&degrees),
+    )
+}
+
+fn check_optimizer(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
+    let optimizer = &recipe.optimizer;
+    range.number(
+        "optimizer.learning_rate",
+        optimizer.learning_rate,
+        "must be above 0 and finite",
+        positive,
+    )?;
+    let fraction = |value| (0.0..1.0).contains(&value);
+    range.number("optimizer.momentum", optimizer.momentum, "must be from 0 to below 1", fraction)?;
+    range.number("optimizer.weight_decay", optimizer.weight_decay, "must be from 0 to below 1", fraction)?;
+    range.number("optimizer.clip_norm", optimizer.clip_norm, "must be above 0, inf for none", |n| n > 0.0)?;
+    range.at_least_one("optimizer.accumulate", optimizer.accumulate)?;
+    if recipe.run.batch % optimizer.accumulate != 0 {
+        let rule = format!("must divide run.batch, which is {}", recipe.run.batch);
+        return Err(range.refuse("optimizer.accumulate", &rule, optimizer.accumulate));
+    }
+    Ok(())
+}
+
+fn check_schedule(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
+    range.some_time("schedule.length", recipe.schedule.length)?;
+    match &recipe.schedule.shape {
+        Shape::Constant {} => Ok(()),
+        Shape::Step { at, factor } => {
+            range.number("schedule.shape.factor", *factor, "must be above 0 and at most 1", |factor| {
+                factor > 0.0 && factor <= 1.0
+            })?;
+            let ascending = at.windows(2).all(|pair| match (pair[0], pair[1]) {
+                (Length::Epochs(first), Length::Epochs(second)) => first < second,
+                (Length::Steps(first), Length::Steps(second)) => first < second,
+                _ => false,
+            });
+            if at.is_empty() || !ascending {
+                let times: Vec<String> = at.iter().map(Length::to_string).collect();
+                let rule = "must be ascending times in one unit";
+                return Err(range.refuse("schedule.shape.at", rule, format!("[{}]", times.join(", "))));
+            }
+            Ok(())
+        }
+        Shape::Polynomial { power } => {
+            range.number("schedule.shape.power", *power, "must be above 0 and finite", positive)
+        }
+        Shape::Cosine { floor } => {
+            range.number("schedule.shape.floor", *floor, "must be from 0 to 1", |f| (0.0..=1.0).contains(&f))
+        }
+    }
+}
+
+fn check_run(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
+    let run = &recipe.run;
+    range.at_least_one("run.batch", run.batch)?;
+    if run.seed > i64::MAX as u64 {
+        return Err(range.refuse("run.seed", "must be below 2^63, the limit of TOML", run.seed));
+    }
+    range.some_time("run.checkpoints.every", run.checkpoints.every)?;
+    range.at_least_one("run.checkpoints.keep", run.checkpoints.keep)?;
+    if let Some(validation) = &recipe.validation {
+        range.some_time("validation.every", validation.every)?;
+    }
+    Ok(())
+}
+
+fn check_loss(recipe: &Recipe, range: &Range<'_>) -> Result<margin::Loss, RecipeError> {
+    let settings = &recipe.loss;
+    let parameters = margin::Parameters {
+        s: settings.s,
+        m: settings.m,
+        m1: settings.m1,
+        m2: settings.m2,
+        m3: settings.m3,
+        lambda: settings.lambda,
+    };
+    let loss = margin::Loss::from_parameters(&settings.name, &parameters).map_err(|source| {
+        let key = match &source {
+            margin::ParameterError::OutOfRange(error) => return out_of_range(recipe, error, range),
+            margin::ParameterError::NotTaken { parameter, .. } => format!("loss.{parameter}"),
+            margin::ParameterError::UnknownLoss { name } => {
+                return RecipeError::UnknownName {
+                    place: range.place("loss.name"),
+                    key: "loss.name".to_owned(),
+                    name: name.clone(),
+                    nearest: nearest(name, &margin::Loss::NAMES),
+                    known: &margin::Loss::NAMES,
+                };
+            }
+            _ => "loss".to_owned(),
+        };
+        RecipeError::Loss { place: range.place(&key), source }
+    })?;
+    if !settings.margin_warm_up.is_zero() && loss.parameters().m.is_none() {
+        let rule = format!("needs a loss with a margin `m`, which {} has not", loss.name());
+        return Err(range.refuse("loss.margin_warm_up", &rule, settings.margin_warm_up));
+    }
+    Ok(loss)
+}
+
+/// A parameter outside its range; for a cosine margin the message adds the bound that the data will set.
+fn out_of_range(recipe: &Recipe, error: &margin::RangeError, range: &Range<'_>) -> RecipeError {
+    let mut rule = format!("must be {}", error.bound);
+    if error.loss.starts_with("cosface") && error.parameter == "m" {
+        let bound = match recipe.network.feature {
+            2 => "1 - cos(2 pi / C)",
+            _ => "C / (C - 1)",
+        };
+        let dimension = recipe.network.feature;
+        rule += &format!("; eq. 7 of CosFace allows at most {bound} for C people and K = {dimension}");
+    }
+    range.refuse(&format!("loss.{}", error.parameter), &rule, error.value)
+}
+
+fn positive(value: f64) -> bool {
+    value > 0.0 && value.is_finite()
+}

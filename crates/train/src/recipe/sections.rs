@@ -1,0 +1,345 @@
+//! A recipe as written, section by section, with the default of every key and its source.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::length::Length;
+
+/// A whole recipe. Nothing here is checked beyond its type; [`CheckedRecipe`](super::CheckedRecipe) is.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Which images, and how they reach the network.
+    pub data: Data,
+    /// The network that makes features.
+    pub network: net::Architecture,
+    /// What training minimises.
+    pub loss: LossSettings,
+    /// How the weights follow the gradient.
+    #[serde(default)]
+    pub optimizer: Optimizer,
+    /// How long, and how the learning rate moves.
+    pub schedule: Schedule,
+    /// What does not change the model but for rounding: seed, batch, threads, checkpoints.
+    #[serde(default)]
+    pub run: Run,
+    /// Measurement during training, on people that are not in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
+}
+
+/// `[data]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// Height and width that every image must have; 112 x 96 in the paper. They are resized to `network.input`.
+    pub image: [usize; 2],
+    /// Where the landmarks lie in the images; `"112x96"`, the paper's, unless said.
+    pub template: net::LandmarkTemplate,
+    /// Subtracted from each byte; 127.5 in the paper, section 4.1.
+    pub mean: f32,
+    /// Divides the difference; 128 in the paper, section 4.1.
+    pub scale: f32,
+    /// What happens to an image that cannot be decoded; refused unless said.
+    pub unreadable: Unreadable,
+    /// Most memory that decoded images may take, in MiB; a larger set is decoded anew in every epoch. 1024 unless
+    /// said: 33,000 crops of 112 x 96.
+    pub memory_mib: usize,
+    /// Random changes of every image.
+    pub augmentation: Augmentation,
+    /// Where the images are.
+    pub sources: Vec<Source>,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            image: [112, 96],
+            template: net::LandmarkTemplate::Points112x96,
+            mean: 127.5,
+            scale: 128.0,
+            unreadable: Unreadable::Refuse,
+            memory_mib: 1024,
+            augmentation: Augmentation::default(),
+            sources: Vec::new(),
+        }
+    }
+}
+
+/// One entry of `[[data.sources]]`: a tree of folders, one for each person, or a list of paths and people.
+///
+/// People of different sources are different people.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Source {
+    /// Folder with one folder for each person; in place of `list`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tree: Option<PathBuf>,
+    /// File with a path and a person on each line; in place of `tree`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list: Option<PathBuf>,
+    /// File in the format of LFW's `peopleDevTrain.txt` that selects people of the tree; everyone unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub people: Option<PathBuf>,
+    /// People with fewer images are left out; 1 unless said, which leaves out nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minimum_images: Option<usize>,
+}
+
+/// What happens to an image that cannot be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unreadable {
+    /// Training does not start.
+    Refuse,
+    /// It is left out, counted and listed.
+    Skip,
+}
+
+/// `[data.augmentation]`: random changes, each off at 0. Only the flip is on unless said, as in the paper.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Augmentation {
+    /// Chance of a mirror image; 0.5 (the paper flips at random, section 4.1).
+    pub flip: f64,
+    /// Largest shift in each direction, as a fraction of the side.
+    pub shift: f64,
+    /// Largest relative change of size.
+    pub zoom: f64,
+    /// Largest rotation in degrees, to either side.
+    pub rotate: f64,
+    /// Largest relative change of brightness.
+    pub brightness: f64,
+    /// Largest relative change of contrast.
+    pub contrast: f64,
+    /// Largest relative change of saturation.
+    pub colour: f64,
+    /// Chance of a grey image.
+    pub grey: f64,
+    /// Chance of a blurred image.
+    pub blur: f64,
+    /// Chance of an image shrunk and enlarged again.
+    pub low_resolution: f64,
+    /// Chance of an erased rectangle.
+    pub erase: f64,
+}
+
+impl Default for Augmentation {
+    fn default() -> Self {
+        Self {
+            flip: 0.5,
+            shift: 0.0,
+            zoom: 0.0,
+            rotate: 0.0,
+            brightness: 0.0,
+            contrast: 0.0,
+            colour: 0.0,
+            grey: 0.0,
+            blur: 0.0,
+            low_resolution: 0.0,
+            erase: 0.0,
+        }
+    }
+}
+
+/// `[loss]`: a name of [`margin::Loss`] and its parameters, none of which has a default.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossSettings {
+    /// `softmax`, `nsl`, `cosface` and so on.
+    pub name: String,
+    /// Scale of the logits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s: Option<f64>,
+    /// Margin, in the unit of the loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub m: Option<f64>,
+    /// Factor on the angle, of `combined`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub m1: Option<f64>,
+    /// Angular margin in radians, of `combined`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub m2: Option<f64>,
+    /// Cosine margin, of `combined`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub m3: Option<f64>,
+    /// Weight of the plain cosine, of `sphereface`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lambda: Option<f64>,
+    /// Time over which `m` grows from 0 in a straight line; none unless said, as in the paper.
+    #[serde(default = "no_length")]
+    pub margin_warm_up: Length,
+}
+
+fn no_length() -> Length {
+    Length::Steps(0)
+}
+
+/// `[optimizer]`: SGD with momentum.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Optimizer {
+    /// Base of the schedule; 0.1 for the small set of the paper, section 4.1.
+    pub learning_rate: f64,
+    /// 0.9 in the paper, section 4.1.
+    pub momentum: f64,
+    /// 5e-4 in the paper, section 4.1.
+    pub weight_decay: f64,
+    /// Which parameters decay.
+    pub decay: Decay,
+    /// Largest norm of the backbone's gradient; a longer one is scaled down to it. `inf`, no clipping, unless said,
+    /// as in the paper; InsightFace's arcface_torch has 5.
+    pub clip_norm: f64,
+    /// Parts in which a batch passes through the network. Their gradients are averaged, so that the number changes
+    /// memory and, without batch normalisation, nothing else but rounding. 1 unless said.
+    pub accumulate: usize,
+}
+
+impl Default for Optimizer {
+    fn default() -> Self {
+        Self {
+            learning_rate: 0.1,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            decay: Decay::Weights,
+            clip_norm: f64::INFINITY,
+            accumulate: 1,
+        }
+    }
+}
+
+/// Which parameters decay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decay {
+    /// Weights of convolutions and linear layers and the class centres, but no bias, no slope of a PReLU (which
+    /// would be pulled towards ReLU, arXiv:1502.01852, section 2.1) and no batch normalisation (as in TFace).
+    Weights,
+    /// Every trained parameter, as PyTorch does by default.
+    All,
+}
+
+/// `[schedule]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// How long training lasts.
+    pub length: Length,
+    /// Time over which the learning rate grows in a straight line; none unless said, as in the paper.
+    #[serde(default = "no_length")]
+    pub warm_up: Length,
+    /// How the rate falls afterwards.
+    #[serde(default)]
+    pub shape: Shape,
+}
+
+/// `schedule.shape`; see [`crate::schedule::Shape`] for the equations.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Shape {
+    /// The rate does not fall.
+    Constant {},
+    /// It drops at given times.
+    Step {
+        /// When it drops, ascending.
+        at: Vec<Length>,
+        /// What each drop multiplies it by; 0.1 in the paper, section 4.1.
+        #[serde(default = "tenth")]
+        factor: f64,
+    },
+    /// It falls to 0 as a power of the time left.
+    Polynomial {
+        /// 2 in InsightFace's arcface_torch.
+        #[serde(default = "two")]
+        power: f64,
+    },
+    /// It falls along half a cosine.
+    Cosine {
+        /// Fraction of the base that remains at the end; 0 unless said.
+        #[serde(default)]
+        floor: f64,
+    },
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self::Cosine { floor: 0.0 }
+    }
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+fn two() -> f64 {
+    2.0
+}
+
+/// `[run]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Run {
+    /// Seed of the weights, the order of the images, the augmentation and dropout; 1 unless said.
+    pub seed: u64,
+    /// Images in one update of the weights; 128 unless said (64 on each of 8 processors in the paper).
+    pub batch: usize,
+    /// Worker threads; 0, one for each processor, unless said. Results do not depend on it.
+    pub threads: usize,
+    /// Arithmetic of the network; `f32` unless said.
+    pub precision: Precision,
+    /// States to resume from.
+    pub checkpoints: Checkpoints,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            batch: 128,
+            threads: 0,
+            precision: Precision::F32,
+            checkpoints: Checkpoints::default(),
+        }
+    }
+}
+
+/// Arithmetic of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floating point everywhere.
+    F32,
+    /// bfloat16 activations with 32-bit sums, weights and state.
+    Bf16,
+    /// `bf16` where the processor has it.
+    Auto,
+}
+
+/// `[run.checkpoints]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Checkpoints {
+    /// Time between two; one epoch unless said. There is always one at the end and on interruption.
+    pub every: Length,
+    /// How many of the newest stay; 2 unless said, so that one is good while the next is written.
+    pub keep: usize,
+}
+
+impl Default for Checkpoints {
+    fn default() -> Self {
+        Self { every: Length::Epochs(1.0), keep: 2 }
+    }
+}
+
+/// `[validation]`
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Validation {
+    /// Folder with one folder for each person.
+    pub tree: PathBuf,
+    /// File in the format of LFW's `pairs.txt`.
+    pub pairs: PathBuf,
+    /// Time between two measurements.
+    pub every: Length,
+}
