@@ -161,3 +161,31 @@ fn between(rejected: Option<f64>, accepted: Option<f64>) -> f64 {
     let middle = low + (high - low) / 2.0;
     if middle > low { middle } else { high }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Grid, Search};
+    use crate::protocol::{Kind, Pair};
+    use crate::scores::Weights;
+
+    fn pairs() -> [Pair; 2] {
+        [Kind::Genuine, Kind::Impostor].map(|kind| Pair { first: 0, second: 1, kind, fold: 0 })
+    }
+
+    #[test]
+    fn a_distance_equal_to_the_threshold_is_not_accepted() {
+        // At distance 0 the threshold 0 rejects, so the first threshold that accepts the genuine pair is 0.01.
+        let search = Search::Distance(Grid::distances(&[0.0, 2.0]));
+        assert_eq!(search.best(&pairs(), Weights::Once, |_| true), Some(0.01));
+        assert!(!search.is_right(0.5, Kind::Genuine, 0.5) && search.is_right(0.5, Kind::Impostor, 0.5));
+    }
+
+    #[test]
+    fn a_cosine_equal_to_the_threshold_is_wrong_either_way() {
+        // Both are right strictly between 0.5 and 0.5003, at 0.5001 and 0.5002.
+        let search = Search::Cosine(Grid::cosines(&[0.5003, 0.5], &pairs()));
+        let found = search.best(&pairs(), Weights::Once, |_| true).expect("pairs");
+        assert!((found - 0.500_15).abs() < 1e-12, "{found}");
+        assert!(!search.is_right(0.5, Kind::Genuine, 0.5) && !search.is_right(0.5, Kind::Impostor, 0.5));
+    }
+}

@@ -132,7 +132,7 @@ fn a_far_below_one_impostor_pair_is_refused_with_the_finest() {
     kinds[0] = Kind::Genuine;
     let scores: Vec<f64> = (0..500).map(|index| 1.0 - f64::from(index) / 500.0).collect();
     let roc = Scores::new(&scores, &kinds).expect("scores").roc();
-    let error = roc.at_far(1e-3).expect_err("too fine");
+    let error = roc.at_far(0.9 / 499.0).expect_err("too fine");
     assert_eq!((error.finest, error.impostors), (1.0 / 499.0, 499));
     assert!(
         error.to_string().starts_with("499 impostor pairs resolve no false accept rate finer than 2.004")
