@@ -1,5 +1,6 @@
 //! Recipe to run: schedules, the training loop, checkpoints and journals.
 
+pub mod checkpoint;
 mod crc32c;
 pub mod journal;
 pub mod recipe;
