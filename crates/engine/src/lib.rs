@@ -2,10 +2,17 @@
 
 mod buffer;
 mod gemm;
+mod gradients;
 mod isa;
+mod kernels;
+mod parameters;
+mod plan;
 mod pool;
 #[cfg(test)]
 mod testing;
 
+pub use gradients::Gradients;
 pub use isa::{Isa, IsaError};
+pub use parameters::{Entry, Parameters};
+pub use plan::{EmbeddingPlan, EmbeddingPlanError, Pixels, PlanError, TrainingPlan};
 pub use pool::{Pool, PoolError};

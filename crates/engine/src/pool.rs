@@ -82,11 +82,42 @@ impl Pool {
         });
     }
 
-    /// Splits `len` items into chunks of `chunk` and calls `task` with each chunk's index and range.
-    pub(crate) fn run_chunks(&self, len: usize, chunk: usize, task: impl Fn(usize, Range<usize>) + Sync) {
-        self.run(len.div_ceil(chunk), |index, _| {
-            let start = index * chunk;
-            task(index, start..(start + chunk).min(len));
+    /// Cuts `target` into chunks of `chunk` and calls `task` with each one's index.
+    pub(crate) fn run_chunks<T: Send>(
+        &self,
+        target: &mut [T],
+        chunk: usize,
+        task: impl Fn(usize, &mut [T]) + Sync,
+    ) {
+        self.run_chunks_of_two(target, chunk, &mut [], 0, |index, target, _: &mut [u8]| task(index, target));
+    }
+
+    /// Cuts `first` into chunks of `first_chunk` and `second` into as many of `second_chunk`, and calls `task`
+    /// with each pair.
+    ///
+    /// # Panics
+    /// When `second` is not long enough for as many chunks, of which the last may be shorter.
+    pub(crate) fn run_chunks_of_two<T: Send, U: Send>(
+        &self,
+        first: &mut [T],
+        first_chunk: usize,
+        second: &mut [U],
+        second_chunk: usize,
+        task: impl Fn(usize, &mut [T], &mut [U]) + Sync,
+    ) {
+        let count = first.len().div_ceil(first_chunk);
+        let (first, second) = (Shared::new(first), Shared::new(second));
+        self.run(count, |index, _| {
+            let chunk = |chunk: usize, len: usize| index * chunk..((index + 1) * chunk).min(len);
+            #[expect(unsafe_code, reason = "chunks of one index are disjoint from those of the others")]
+            // SAFETY: chunk `index` of either slice is given to this call alone.
+            let (first, second) = unsafe {
+                (
+                    first.range(chunk(first_chunk, first.len())),
+                    second.range(chunk(second_chunk, second.len())),
+                )
+            };
+            task(index, first, second);
         });
     }
 }

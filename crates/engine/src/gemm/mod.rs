@@ -10,8 +10,8 @@ mod panels;
 mod tile;
 
 pub(crate) use panels::Panels;
-use tile::{A_STRIDE, Layout, MAX_ROWS, Tile};
 pub(crate) use tile::Registers;
+use tile::{A_STRIDE, Layout, MAX_ROWS, Tile};
 
 use std::ops::Range;
 
@@ -108,9 +108,18 @@ pub(crate) fn product(
                 for top in (0..count).step_by(registers.rows) {
                     let here = (count - top).min(registers.rows);
                     let a = &packed[top * A_STRIDE..];
-                    write_tile(pool, a, Layout::RowMajor, depth.len(), b, panel, target, accumulate, here, |row| {
-                        place(first + top + row) + panel.first_column
-                    });
+                    write_tile(
+                        pool,
+                        a,
+                        Layout::RowMajor,
+                        depth.len(),
+                        b,
+                        panel,
+                        target,
+                        accumulate,
+                        here,
+                        |row| place(first + top + row) + panel.first_column,
+                    );
                 }
             }
         }
@@ -143,7 +152,8 @@ pub(crate) fn outer_product(
         let (part, group) = (task / column_groups, task % column_groups);
         let group = group * all.count() / column_groups..(group + 1) * all.count() / column_groups;
         let range = part * block..((part + 1) * block).min(depth);
-        let (packed, panels) = scratch.at_least(block * OUTER_BLOCK + all.len()).split_at_mut(block * OUTER_BLOCK);
+        let (packed, panels) =
+            scratch.at_least(block * OUTER_BLOCK + all.len()).split_at_mut(block * OUTER_BLOCK);
         for taken in blocks(rows.count(), OUTER_BLOCK) {
             for (row, target) in taken.clone().zip(packed.chunks_exact_mut(block)) {
                 rows.copy(row, range.clone(), &mut target[..range.len()]);
@@ -247,9 +257,15 @@ mod tests {
     fn products_match_plain_loops_on_ragged_shapes() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let pool = Pool::with_isa(2, isa).unwrap();
-            for (rows, depth, columns) in
-                [(1, 1, 1), (3, 5, 2), (14, 384, 32), (15, 385, 33), (113, 9, 17), (127, 800, 49), (300, 31, 64)]
-            {
+            for (rows, depth, columns) in [
+                (1, 1, 1),
+                (3, 5, 2),
+                (14, 384, 32),
+                (15, 385, 33),
+                (113, 9, 17),
+                (127, 800, 49),
+                (300, 31, 64),
+            ] {
                 let mut numbers = Numbers::new(rows as u64);
                 let a = numbers.vector(rows * depth);
                 let b = numbers.vector(depth * columns);
@@ -267,7 +283,15 @@ mod tests {
                 let mut panels = vec![f32::NAN; shape.len()];
                 shape.pack(&pool, &b, &mut panels);
                 let mut c = start.clone();
-                product(&pool, &Dense::new(&a, depth), shape, &panels, &mut c, |row| row * columns, Store::Add);
+                product(
+                    &pool,
+                    &Dense::new(&a, depth),
+                    shape,
+                    &panels,
+                    &mut c,
+                    |row| row * columns,
+                    Store::Add,
+                );
                 assert_close(&c, &expected, depth);
 
                 let mut transposed = vec![0.0; columns * depth];
@@ -285,7 +309,9 @@ mod tests {
                 for k in 0..depth {
                     for column in 0..columns {
                         let sum: f64 = (0..rows)
-                            .map(|row| f64::from(a[row * depth + k]) * f64::from(start[row * columns + column]))
+                            .map(|row| {
+                                f64::from(a[row * depth + k]) * f64::from(start[row * columns + column])
+                            })
                             .sum();
                         expected[k * columns + column] = sum as f32;
                     }
@@ -310,40 +336,19 @@ mod tests {
                 let mut panels = vec![0.0; shape.len()];
                 shape.pack(&pool, &b, &mut panels);
                 let mut c = vec![0.0; rows * columns];
-                product(&pool, &Dense::new(&a, depth), shape, &panels, &mut c, |row| row * columns, Store::Replace);
+                product(
+                    &pool,
+                    &Dense::new(&a, depth),
+                    shape,
+                    &panels,
+                    &mut c,
+                    |row| row * columns,
+                    Store::Replace,
+                );
                 c
             })
             .collect();
         assert_eq!(results[0], results[1]);
         assert_eq!(results[0], results[2]);
-    }
-}
-
-#[cfg(test)]
-mod speed {
-    use super::*;
-    #[test]
-    fn speed() {
-        for threads in [1, 2] {
-        let pool = Pool::new(threads).unwrap();
-        for (rows, depth, columns) in [(2048, 2048, 2048), (86016, 576, 64), (1344, 4608, 512)] {
-            let a = vec![1.0f32; rows * depth]; let b = vec![1.0f32; depth * columns];
-            let shape = Panels::new(&pool, depth, columns);
-            let mut panels = crate::buffer::Buffer::zeros(shape.len());
-            shape.pack(&pool, &b, panels.as_mut_slice());
-            let mut c = crate::buffer::Buffer::zeros(rows * columns);
-            let mut best = f64::MAX; let mut best2 = f64::MAX;
-            let mut g = vec![0.0; depth*columns];
-            for _ in 0..5 {
-                let t = std::time::Instant::now();
-                product(&pool, &Dense::new(&a, depth), shape, panels.as_slice(), c.as_mut_slice(), |row| row * columns, Store::Replace);
-                best = best.min(t.elapsed().as_secs_f64());
-                let t = std::time::Instant::now();
-                outer_product(&pool, &Dense::new(&a, depth), c.as_slice(), columns, &mut g, Store::Replace);
-                best2 = best2.min(t.elapsed().as_secs_f64());
-            }
-            let f = 2e-9 * (rows * depth * columns) as f64;
-            eprintln!("{threads} threads {rows}x{depth}x{columns}: product {:.0} outer {:.0} GFLOP/s", f / best, f / best2);
-        }}
     }
 }

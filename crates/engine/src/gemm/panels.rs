@@ -70,13 +70,7 @@ impl Panels {
     ///
     /// # Panics
     /// When a length does not fit the sizes.
-    pub(crate) fn pack_transposed(
-        &self,
-        pool: &Pool,
-        source: &[f32],
-        parts: &[usize],
-        panels: &mut [f32],
-    ) {
+    pub(crate) fn pack_transposed(&self, pool: &Pool, source: &[f32], parts: &[usize], panels: &mut [f32]) {
         assert_eq!(self.depth % parts.len(), 0, "{} parts of depth {}", parts.len(), self.depth);
         let depth = self.depth / parts.len();
         self.each_panel(pool, panels, |panel, rows| {

@@ -144,7 +144,15 @@ mod kernels {
     #[cfg(target_arch = "x86_64")]
     intrinsics!(__m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_add_ps);
     #[cfg(target_arch = "x86_64")]
-    intrinsics!(__m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_add_ps);
+    intrinsics!(
+        __m512,
+        16,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_fmadd_ps,
+        _mm512_add_ps
+    );
 
     /// # Safety
     /// The processor has `V`'s instruction set, and the pointers of `tile` reach as far as its sizes say.

@@ -1,0 +1,98 @@
+//! Which input positions a convolution's output reads.
+
+use net::Shape;
+
+/// A convolution's sizes for a batch of images. A linear layer is one whose kernel covers its whole input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub(crate) images: usize,
+    pub(crate) source: Shape,
+    pub(crate) target: Shape,
+    pub(crate) kernel: [usize; 2],
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+}
+
+/// A kernel position as it acts on a regular grid of positions: grid point `(y, x)` meets source position
+/// `(y * step + down, x * step + right)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tap {
+    /// Row-major index in the kernel.
+    pub(crate) index: usize,
+    pub(crate) down: isize,
+    pub(crate) right: isize,
+}
+
+/// The source positions of one residue class of the stride, and the taps that reach them.
+#[derive(Clone, Debug)]
+pub(crate) struct Phase {
+    pub(crate) top: usize,
+    pub(crate) left: usize,
+    /// Positions of this class.
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) taps: Vec<Tap>,
+}
+
+impl Geometry {
+    /// Pixels of all images at the input.
+    pub(crate) fn source_len(&self) -> usize {
+        self.images * self.source.elements()
+    }
+
+    pub(crate) fn target_len(&self) -> usize {
+        self.images * self.target.elements()
+    }
+
+    /// The taps of the forward pass, on the grid of target positions with step `stride`.
+    pub(crate) fn taps(&self) -> Vec<Tap> {
+        let padding = self.padding as isize;
+        (0..self.kernel[0] * self.kernel[1])
+            .map(|index| Tap {
+                index,
+                down: (index / self.kernel[1]) as isize - padding,
+                right: (index % self.kernel[1]) as isize - padding,
+            })
+            .collect()
+    }
+
+    /// The classes of source positions by residue of the stride. On the grid of a class, with step 1, its taps
+    /// name the target positions that read a source position: source `y` is read by target
+    /// `(y + padding - tap) / stride` where that is whole.
+    pub(crate) fn phases(&self) -> Vec<Phase> {
+        let along = |residue: usize, kernel: usize| -> Vec<(usize, isize)> {
+            (0..kernel)
+                .filter_map(|tap| {
+                    let position = (residue + self.padding) as isize - tap as isize;
+                    let stride = self.stride as isize;
+                    (position.rem_euclid(stride) == 0).then_some((tap, position.div_euclid(stride)))
+                })
+                .collect()
+        };
+        let mut phases = Vec::new();
+        for top in 0..self.stride.min(self.source.height) {
+            for left in 0..self.stride.min(self.source.width) {
+                let (rows, columns) = (along(top, self.kernel[0]), along(left, self.kernel[1]));
+                let taps = rows
+                    .iter()
+                    .flat_map(|&(row, down)| {
+                        columns.iter().map(move |&(column, right)| (row, down, column, right))
+                    })
+                    .map(|(row, down, column, right)| Tap {
+                        index: row * self.kernel[1] + column,
+                        down,
+                        right,
+                    })
+                    .collect();
+                phases.push(Phase {
+                    top,
+                    left,
+                    height: (self.source.height - top).div_ceil(self.stride),
+                    width: (self.source.width - left).div_ceil(self.stride),
+                    taps,
+                });
+            }
+        }
+        phases
+    }
+}

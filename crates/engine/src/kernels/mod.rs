@@ -1,0 +1,17 @@
+//! The operations of a network on NHWC activations, forward and backward.
+//!
+//! Gradients towards parameters always add to what is there; those towards an input replace it or add to it
+//! ([`Store`](crate::gemm::Store)).
+
+pub(crate) mod batch_norm;
+pub(crate) mod column;
+pub(crate) mod convolution;
+pub(crate) mod depthwise;
+pub(crate) mod dropout;
+pub(crate) mod geometry;
+pub(crate) mod pointwise;
+pub(crate) mod prelu;
+#[cfg(test)]
+pub(crate) mod reference;
+
+pub(crate) use geometry::Geometry;

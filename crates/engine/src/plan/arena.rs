@@ -1,0 +1,146 @@
+//! One buffer for all activations, in which values whose lifetimes do not meet share memory.
+
+use std::ops::Range;
+
+use crate::buffer::Buffer;
+
+/// Index of a value in a [`Layout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Value(usize);
+
+/// Values with the first and last step that touch each, before they have a place.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    values: Vec<Planned>,
+}
+
+#[derive(Clone, Debug)]
+struct Planned {
+    len: usize,
+    first: usize,
+    last: usize,
+}
+
+impl Layout {
+    /// A value of `len` floats, written first at `step`.
+    pub(super) fn value(&mut self, len: usize, step: usize) -> Value {
+        self.values.push(Planned { len, first: step, last: step });
+        Value(self.values.len() - 1)
+    }
+
+    /// Keeps `value` at least until `step`.
+    pub(super) fn touch(&mut self, value: Value, step: usize) {
+        let planned = &mut self.values[value.0];
+        planned.last = planned.last.max(step);
+    }
+
+    /// Gives every value a place: the largest first, each at the lowest offset where no value that lives at the
+    /// same time lies.
+    pub(super) fn place(&self) -> Arena {
+        let mut order: Vec<usize> = (0..self.values.len()).collect();
+        order.sort_by_key(|&index| (std::cmp::Reverse(self.values[index].len), index));
+        let mut places: Vec<Range<usize>> = vec![0..0; self.values.len()];
+        let mut placed: Vec<usize> = Vec::with_capacity(order.len());
+        for index in order {
+            let value = &self.values[index];
+            let mut taken: Vec<Range<usize>> = placed
+                .iter()
+                .filter(|&&other| {
+                    let other = &self.values[other];
+                    other.first <= value.last && value.first <= other.last
+                })
+                .map(|&other| places[other].clone())
+                .collect();
+            taken.sort_by_key(|range| range.start);
+            let mut start = 0;
+            for range in taken {
+                if start + value.len <= range.start {
+                    break;
+                }
+                start = start.max(range.end.next_multiple_of(16));
+            }
+            places[index] = start..start + value.len;
+            placed.push(index);
+        }
+        let len = places.iter().map(|range| range.end).max().unwrap_or(0);
+        Arena { places, floats: Buffer::zeros(len) }
+    }
+}
+
+/// The buffer, and where each value lies in it.
+#[derive(Debug)]
+pub(super) struct Arena {
+    places: Vec<Range<usize>>,
+    floats: Buffer,
+}
+
+impl Arena {
+    pub(super) fn len(&self) -> usize {
+        self.floats.as_slice().len()
+    }
+
+    pub(super) fn read(&self, value: Value) -> &[f32] {
+        &self.floats.as_slice()[self.places[value.0].clone()]
+    }
+
+    pub(super) fn write(&mut self, value: Value) -> &mut [f32] {
+        let range = self.places[value.0].clone();
+        &mut self.floats.as_mut_slice()[range]
+    }
+
+    /// Some values to read and one, none of them, to write.
+    ///
+    /// # Panics
+    /// When a value to read shares memory with the one to write, which a layout excludes for values that are
+    /// touched in one step.
+    pub(super) fn read_write<const N: usize>(
+        &mut self,
+        read: [Value; N],
+        write: Value,
+    ) -> ([&[f32]; N], &mut [f32]) {
+        let target = self.places[write.0].clone();
+        let (before, rest) = self.floats.as_mut_slice().split_at_mut(target.start);
+        let (written, after) = rest.split_at_mut(target.len());
+        let (before, after) = (&*before, &*after);
+        let places = &self.places;
+        let sources = read.map(|value| {
+            let range = places[value.0].clone();
+            if range.end <= target.start {
+                &before[range]
+            } else {
+                assert!(range.start >= target.end, "value {value:?} overlaps {write:?}");
+                &after[range.start - target.end..range.end - target.end]
+            }
+        });
+        (sources, written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_live_together_never_overlap_and_others_share_memory() {
+        let mut layout = Layout::default();
+        let values: Vec<(Value, usize, usize)> = (0..40)
+            .map(|index| {
+                let (first, last) = (index, index + 1 + index % 5);
+                let value = layout.value(100 + 37 * (index % 7), first);
+                layout.touch(value, last);
+                (value, first, last)
+            })
+            .collect();
+        let arena = layout.place();
+        for (a, a_first, a_last) in &values {
+            for (b, b_first, b_last) in &values {
+                let (one, other) = (&arena.places[a.0], &arena.places[b.0]);
+                if a != b && a_first <= b_last && b_first <= a_last {
+                    assert!(one.end <= other.start || other.end <= one.start, "{a:?} and {b:?}");
+                }
+            }
+        }
+        let total: usize = values.iter().map(|(value, ..)| arena.places[value.0].len()).sum();
+        assert!(arena.len() * 3 < total, "{} floats for values of {total}", arena.len());
+    }
+}

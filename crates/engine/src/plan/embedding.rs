@@ -1,0 +1,263 @@
+//! A network compiled for embedding: forward only, with running statistics and weights rearranged once.
+
+use net::{Network, Op, Role, Source, Weights, WeightsError};
+
+use super::arena::{Arena, Layout, Value};
+use super::node::{self, Kind};
+use super::{Pixels, PlanError};
+use crate::buffer::Buffer;
+use crate::gemm::Store;
+use crate::kernels::{Geometry, batch_norm, convolution, depthwise, dropout, pointwise, prelu};
+use crate::parameters::Parameters;
+use crate::pool::Pool;
+
+/// A network and its weights compiled for embedding up to a number of images at a time.
+#[derive(Debug)]
+pub struct EmbeddingPlan {
+    batch: usize,
+    dimension: usize,
+    image: Value,
+    steps: Vec<Step>,
+    arena: Arena,
+}
+
+/// One operation with everything that it reads but activations.
+#[derive(Debug)]
+struct Step {
+    sources: Vec<Value>,
+    output: Value,
+    operation: Operation,
+}
+
+#[derive(Debug)]
+enum Operation {
+    Full {
+        geometry: Geometry,
+        panels: Buffer,
+        bias: Option<Vec<f32>>,
+    },
+    Depthwise {
+        geometry: Geometry,
+        weights: Vec<f32>,
+        bias: Option<Vec<f32>>,
+    },
+    Affine {
+        scale: Vec<f32>,
+        shift: Vec<f32>,
+    },
+    PRelu {
+        slopes: Vec<f32>,
+    },
+    Add,
+    /// Dropout outside training.
+    Copy,
+}
+
+/// Why a network and its weights cannot be compiled for embedding.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddingPlanError {
+    /// The engine cannot run a node.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The weights are not the network's.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+impl EmbeddingPlan {
+    /// Compiles `network` with `weights` for up to `batch` images at a time.
+    ///
+    /// # Errors
+    /// When the engine cannot run a node, or the weights are not the network's.
+    ///
+    /// # Panics
+    /// When the network does not pass [`Network::check`].
+    pub fn new(
+        pool: &Pool,
+        network: &Network,
+        weights: &Weights,
+        batch: usize,
+    ) -> Result<EmbeddingPlan, EmbeddingPlanError> {
+        if batch == 0 {
+            return Err(PlanError::EmptyBatch.into());
+        }
+        let parameters = Parameters::from_weights(network, weights)?;
+        let shapes = network.shapes();
+        let mut layout = Layout::default();
+        let image = layout.value(batch * network.image_shape().elements(), 0);
+        let mut steps: Vec<Step> = Vec::with_capacity(network.nodes.len());
+        for (index, node) in network.nodes.iter().enumerate() {
+            let sources: Vec<Value> = node
+                .inputs
+                .iter()
+                .map(|source| match source {
+                    Source::Image => image,
+                    Source::Node(node) => steps[*node].output,
+                })
+                .collect();
+            sources.iter().for_each(|&source| layout.touch(source, index));
+            let output = layout.value(batch * shapes[index].elements(), index);
+            let operation = operation(pool, network, &parameters, index, batch)?;
+            steps.push(Step { sources, output, operation });
+        }
+        if let Some(last) = steps.last() {
+            layout.touch(last.output, network.nodes.len());
+        }
+        let dimension = network.feature_dimension();
+        Ok(EmbeddingPlan { batch, dimension, image, steps, arena: layout.place() })
+    }
+
+    /// The most images that [`EmbeddingPlan::forward`] takes.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Length of a feature.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// The features of some images, `[images, dimension]`, not normalised.
+    ///
+    /// # Panics
+    /// When `pixels` is not a whole number of images, or more than the plan's batch.
+    pub fn forward(&mut self, pool: &Pool, pixels: Pixels<'_>) -> &[f32] {
+        let image = self.arena.write(self.image);
+        let each = image.len() / self.batch;
+        assert_eq!(pixels.bytes.len() % each, 0, "whole images of {each} bytes");
+        let images = pixels.bytes.len() / each;
+        assert!(images <= self.batch, "{images} images in a plan for {}", self.batch);
+        pointwise::normalise(pool, pixels.bytes, pixels.mean, pixels.scale, &mut image[..pixels.bytes.len()]);
+        for step in &self.steps {
+            run(pool, step, &mut self.arena, images, self.batch);
+        }
+        self.steps.last().map_or(&[], |step| &self.arena.read(step.output)[..images * self.dimension])
+    }
+}
+
+fn operation(
+    pool: &Pool,
+    network: &Network,
+    parameters: &Parameters,
+    index: usize,
+    batch: usize,
+) -> Result<Operation, PlanError> {
+    let entries = parameters.entries();
+    let required = |role| node::required(entries, parameters.trained(), index, role);
+    let bias = || node::parameter(entries, parameters.trained(), index, Role::Bias).map(<[f32]>::to_vec);
+    let shapes = network.shapes();
+    Ok(match &network.nodes[index].op {
+        Op::Convolution(_) | Op::Linear(_) => match node::geometry(network, &shapes, index, batch)? {
+            Some((geometry, Kind::Depthwise)) => {
+                Operation::Depthwise { geometry, weights: required(Role::Weight).to_vec(), bias: bias() }
+            }
+            Some((geometry, Kind::Full)) => {
+                let shape = convolution::forward_panels(pool, &geometry);
+                let mut panels = Buffer::zeros(shape.len());
+                shape.pack(pool, required(Role::Weight), panels.as_mut_slice());
+                Operation::Full { geometry, panels, bias: bias() }
+            }
+            None => unreachable!("convolutions have a geometry"),
+        },
+        Op::BatchNorm(settings) => {
+            let statistic = |role| node::required(entries, parameters.statistics(), index, role);
+            let inverse: Vec<f32> = statistic(Role::RunningVariance)
+                .iter()
+                .map(|variance| 1.0 / (variance + settings.epsilon).sqrt())
+                .collect();
+            let channels = inverse.len();
+            let (mut scale, mut shift) = (vec![0.0; channels], vec![0.0; channels]);
+            let (gamma, beta) = (required(Role::Gamma), required(Role::Beta));
+            let mean = statistic(Role::RunningMean);
+            batch_norm::coefficients(gamma, beta, mean, &inverse, &mut scale, &mut shift);
+            Operation::Affine { scale, shift }
+        }
+        Op::PRelu(_) => Operation::PRelu { slopes: required(Role::Slope).to_vec() },
+        Op::Add => Operation::Add,
+        Op::Dropout(_) => Operation::Copy,
+    })
+}
+
+fn run(pool: &Pool, step: &Step, arena: &mut Arena, images: usize, batch: usize) {
+    let part = |whole: &'_ [f32]| whole.len() / batch * images;
+    match &step.operation {
+        Operation::Add => {
+            let ([first, second], output) = arena.read_write([step.sources[0], step.sources[1]], step.output);
+            let len = part(output);
+            pointwise::add(pool, &first[..len], &second[..len], &mut output[..len]);
+        }
+        operation => {
+            let ([source], output) = arena.read_write([step.sources[0]], step.output);
+            let (input_len, output_len) = (part(source), part(output));
+            let (source, output) = (&source[..input_len], &mut output[..output_len]);
+            match operation {
+                Operation::Full { geometry, panels, bias } => {
+                    let geometry = Geometry { images, ..*geometry };
+                    convolution::forward(pool, &geometry, source, panels.as_slice(), bias.as_deref(), output);
+                }
+                Operation::Depthwise { geometry, weights, bias } => {
+                    let geometry = Geometry { images, ..*geometry };
+                    depthwise::forward(pool, &geometry, source, weights, bias.as_deref(), output);
+                }
+                Operation::Affine { scale, shift } => batch_norm::affine(pool, source, scale, shift, output),
+                Operation::PRelu { slopes } => prelu::forward(pool, source, slopes, output),
+                Operation::Copy => dropout::apply(pool, 0.0, 0, source, output, Store::Replace),
+                Operation::Add => unreachable!("sums are handled above"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::reference;
+    use crate::testing::Numbers;
+    use net::{BatchNorm, Convolution, Dropout, Init, Input, Linear, Node, PRelu, initialise};
+
+    fn network() -> Network {
+        let init = Init::Gaussian { deviation: 0.3 };
+        let convolution = |out_channels, groups| {
+            let (kernel, stride, padding, bias) = ([3, 3], 2, 1, true);
+            Op::Convolution(Convolution { out_channels, kernel, stride, padding, groups, bias, init })
+        };
+        let ops = [
+            convolution(6, 1),
+            Op::BatchNorm(BatchNorm { epsilon: 1e-5, momentum: 0.1 }),
+            Op::PRelu(PRelu { init: 0.25 }),
+            convolution(6, 6),
+            Op::Dropout(Dropout { probability: 0.5 }),
+            Op::Linear(Linear { out_features: 7, bias: true, init }),
+        ];
+        let nodes = ops.into_iter().enumerate().map(|(index, op)| Node {
+            name: format!("node{index}"),
+            op,
+            inputs: vec![index.checked_sub(1).map_or(Source::Image, Source::Node)],
+        });
+        Network { name: "test".to_owned(), input: Input { height: 11, width: 8 }, nodes: nodes.collect() }
+    }
+
+    #[test]
+    fn features_are_those_of_the_definition_for_any_number_of_images() {
+        let network = network();
+        let mut weights = initialise(&network, 5);
+        let mut numbers = Numbers::new(6);
+        for tensor in weights.0.values_mut() {
+            tensor.values.iter_mut().for_each(|value| *value += 0.1 * numbers.next());
+        }
+        let pool = Pool::new(2).unwrap();
+        let mut plan = EmbeddingPlan::new(&pool, &network, &weights, 4).unwrap();
+        for images in [4, 1, 3] {
+            let bytes: Vec<u8> =
+                (0..images * 11 * 8 * 3).map(|_| (128.0 + 127.0 * numbers.next()) as u8).collect();
+            let features = plan.forward(&pool, Pixels { bytes: &bytes, mean: 127.5, scale: 128.0 });
+            let expected = reference::embedding(&network, &weights, &bytes, images);
+            assert_eq!(features.len(), expected.len());
+            for (actual, expected) in features.iter().zip(expected) {
+                assert!((f64::from(*actual) - expected).abs() < 1e-4, "{actual} against {expected}");
+            }
+        }
+    }
+}

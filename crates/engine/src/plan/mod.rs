@@ -1,0 +1,52 @@
+//! Networks compiled for a batch size: steps over offsets in one arena, so that running a plan allocates nothing.
+
+mod arena;
+mod embedding;
+mod node;
+#[cfg(test)]
+mod reference;
+mod training;
+
+pub use embedding::{EmbeddingPlan, EmbeddingPlanError};
+pub use training::TrainingPlan;
+
+/// A batch of images as bytes: `[images, height, width, 3]`, and how a byte becomes an activation.
+#[derive(Clone, Copy, Debug)]
+pub struct Pixels<'a> {
+    /// The images one after another, rows of interleaved channels.
+    pub bytes: &'a [u8],
+    /// Subtracted from every byte.
+    pub mean: f32,
+    /// What the difference is divided by.
+    pub scale: f32,
+}
+
+/// Why a network cannot be compiled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A convolution that is neither full nor depthwise.
+    #[error(
+        "convolution {node} has {groups} groups over {channels} channels, the engine runs 1 group or one a channel"
+    )]
+    Groups {
+        /// Name of the node.
+        node: String,
+        /// Its groups.
+        groups: usize,
+        /// Channels of its input.
+        channels: usize,
+    },
+    /// Batch statistics of a single value for each channel, which have no variance.
+    #[error(
+        "batch normalisation {node} sees one value per channel in a batch of {batch}, use a batch of at least 2"
+    )]
+    BatchOfOne {
+        /// Name of the node.
+        node: String,
+        /// Images in the batch.
+        batch: usize,
+    },
+    /// No image at all.
+    #[error("a plan needs at least one image in a batch")]
+    EmptyBatch,
+}

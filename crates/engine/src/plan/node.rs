@@ -1,0 +1,91 @@
+//! What the steps of both kinds of plan know of a node.
+
+use net::{Network, Node, Op, Role, Shape};
+
+use super::PlanError;
+use crate::kernels::Geometry;
+use crate::parameters::{Entry, Parameters};
+
+/// How a node's convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Full,
+    Depthwise,
+}
+
+/// The convolution of a node, linear layers included.
+///
+/// # Errors
+/// For groups that are neither one nor as many as channels.
+pub(super) fn geometry(
+    network: &Network,
+    shapes: &[Shape],
+    index: usize,
+    images: usize,
+) -> Result<Option<(Geometry, Kind)>, PlanError> {
+    let node = &network.nodes[index];
+    let source = network.shape_of(node.inputs[0], shapes);
+    let target = shapes[index];
+    match &node.op {
+        Op::Convolution(convolution) => {
+            let (kernel, stride, padding) = (convolution.kernel, convolution.stride, convolution.padding);
+            let geometry = Geometry { images, source, target, kernel, stride, padding };
+            let depthwise = convolution.groups == source.channels && target.channels == source.channels;
+            match convolution.groups {
+                1 => Ok(Some((geometry, Kind::Full))),
+                _ if depthwise => Ok(Some((geometry, Kind::Depthwise))),
+                groups => {
+                    Err(PlanError::Groups { node: node.name.clone(), groups, channels: source.channels })
+                }
+            }
+        }
+        Op::Linear(_) => {
+            let kernel = [source.height, source.width];
+            Ok(Some((Geometry { images, source, target, kernel, stride: 1, padding: 0 }, Kind::Full)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The values of a node's parameter, if it has one of this role.
+pub(super) fn parameter<'a>(
+    entries: &[Entry],
+    values: &'a [f32],
+    node: usize,
+    role: Role,
+) -> Option<&'a [f32]> {
+    let entry = entries.iter().find(|entry| entry.node == node && entry.role == role)?;
+    Some(&values[entry.range.clone()])
+}
+
+/// As [`parameter`], for a parameter that every node of this operation has.
+pub(super) fn required<'a>(entries: &[Entry], values: &'a [f32], node: usize, role: Role) -> &'a [f32] {
+    match parameter(entries, values, node, role) {
+        Some(values) => values,
+        None => panic!("node {node} has no {role:?}: the parameters belong to another network"),
+    }
+}
+
+/// # Panics
+/// When the parameters were not made for this network.
+pub(super) fn assert_same_network(network: &Network, parameters: &Parameters) {
+    let expected = network.parameters();
+    let entries = parameters.entries();
+    let same = expected.len() == entries.len()
+        && expected.iter().zip(entries).all(|(parameter, entry)| {
+            parameter.name == entry.name && parameter.elements() == entry.range.len()
+        });
+    assert!(same, "the parameters belong to another network than {}", network.name);
+}
+
+/// Floats of partial sums that the widest reduction of the network needs.
+pub(super) fn partials_len(network: &Network, shapes: &[Shape]) -> usize {
+    let widest = |node: &Node, shape: &Shape| match &node.op {
+        Op::Convolution(convolution) if convolution.groups > 1 => {
+            convolution.kernel.iter().product::<usize>() * shape.channels
+        }
+        _ => 2 * shape.channels,
+    };
+    let width = network.nodes.iter().zip(shapes).map(|(node, shape)| widest(node, shape)).max().unwrap_or(0);
+    (crate::kernels::column::PARTS + 2) * width
+}
