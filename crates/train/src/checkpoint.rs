@@ -418,7 +418,7 @@ mod tests {
                 fs_err::write(path.join(file), bytes).unwrap();
                 let error = read(&path, &identity()).unwrap_err();
                 assert!(
-                    matches!(&error, CheckpointError::Size { path, .. } if path.ends_with(file)),
+                    matches!(&error, CheckpointError::Checksum { path, .. } if path.ends_with(file)),
                     "{error}"
                 );
             }
