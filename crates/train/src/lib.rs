@@ -2,7 +2,10 @@
 
 pub mod checkpoint;
 mod crc32c;
+pub mod diagnosis;
+mod fingerprint;
 pub mod journal;
+pub mod progress;
 pub mod recipe;
 pub mod run;
 pub mod schedule;
