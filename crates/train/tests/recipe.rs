@@ -69,6 +69,77 @@ fn what_is_left_out_takes_the_papers_values() {
 }
 
 #[test]
+fn the_resolved_recipe_writes_every_default_out() {
+    let text = with("\"faces\"", "\"/faces\"");
+    insta::assert_snapshot!(load(&text, &[]).unwrap().to_toml(), @r#"
+    [data]
+    image = [112, 96]
+    template = "112x96"
+    mean = 127.5
+    scale = 128.0
+    minimum_images = 1
+    unreadable = "refuse"
+    memory_mib = 1024
+
+    [data.augmentation]
+    flip = 0.5
+    shift = 0.0
+    zoom = 0.0
+    rotate = 0.0
+    brightness = 0.0
+    contrast = 0.0
+    colour = 0.0
+    grey = 0.0
+    blur = 0.0
+    low_resolution = 0.0
+    erase = 0.0
+
+    [[data.sources]]
+    tree = "/faces"
+
+    [network]
+    family = "sphereface"
+    depth = 20
+    input = [112, 96]
+    feature = 512
+    dropout = 0.0
+
+    [loss]
+    name = "cosface"
+    s = 64.0
+    m = 0.35
+    margin_warm_up = "0 steps"
+
+    [optimizer]
+    learning_rate = 0.1
+    momentum = 0.9
+    weight_decay = 0.0005
+    decay = "weights"
+    clip_norm = inf
+    accumulate = 1
+
+    [schedule]
+    length = "30000 steps"
+    warm_up = "0 steps"
+
+    [schedule.shape]
+    kind = "step"
+    at = ["16000 steps", "24000 steps", "28000 steps"]
+    factor = 0.1
+
+    [run]
+    seed = 1
+    batch = 128
+    threads = 0
+    precision = "f32"
+
+    [run.checkpoints]
+    every = "1 epoch"
+    keep = 2
+    "#);
+}
+
+#[test]
 fn a_resolved_recipe_parses_to_the_same_recipe() {
     let everything = r#"
         [data]
