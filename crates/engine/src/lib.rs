@@ -3,8 +3,10 @@
 mod buffer;
 mod gemm;
 mod gradients;
+mod head;
 mod isa;
 mod kernels;
+mod optimizer;
 mod parameters;
 mod plan;
 mod pool;
@@ -12,7 +14,9 @@ mod pool;
 mod testing;
 
 pub use gradients::Gradients;
+pub use head::{Centres, GROUPS, Head, HeadOutput, SHORTEST, Sample};
 pub use isa::{Isa, IsaError};
+pub use optimizer::{Sgd, SgdStep};
 pub use parameters::{Entry, Parameters};
 pub use plan::{EmbeddingPlan, EmbeddingPlanError, Pixels, PlanError, TrainingPlan};
 pub use pool::{Pool, PoolError};

@@ -15,6 +15,7 @@ use tile::{A_STRIDE, Layout, MAX_ROWS, Tile};
 
 use std::ops::Range;
 
+use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
 
 /// The left-hand matrix of a product, one row at a time.
@@ -84,46 +85,62 @@ pub(crate) fn product(
     place: impl Fn(usize) -> usize + Sync,
     store: Store,
 ) {
-    assert_eq!(rows.depth(), shape.depth, "depth of the left and right side");
-    let registers = Registers::of(pool.isa());
-    let block = registers.rows * TILES_IN_BLOCK;
+    let block = row_block(pool.isa());
     let row_blocks = rows.count().div_ceil(block);
     // Few rows: let several tasks share them, each with some of the panels.
     let column_groups = (4 * pool.threads()).div_ceil(row_blocks.max(1)).clamp(1, shape.count());
     let target = Shared::new(target);
     pool.run(row_blocks * column_groups, |task, scratch| {
-        let (row_block, group) = (task / column_groups, task % column_groups);
-        let first = row_block * block;
-        let count = (rows.count() - first).min(block);
+        let (index, group) = (task / column_groups, task % column_groups);
+        let taken = index * block..((index + 1) * block).min(rows.count());
         let group = group * shape.count() / column_groups..(group + 1) * shape.count() / column_groups;
-        let packed = scratch.at_least(block * A_STRIDE);
-        for depth in blocks(shape.depth, DEPTH_BLOCK) {
-            for (row, target) in packed.chunks_exact_mut(A_STRIDE).take(count).enumerate() {
-                rows.copy(first + row, depth.clone(), &mut target[..depth.len()]);
-            }
-            let accumulate = store == Store::Add || depth.start > 0;
-            for index in group.clone() {
-                let panel = shape.panel(index);
-                let b = &panels[panel.start + depth.start * panel.width..][..depth.len() * panel.width];
-                for top in (0..count).step_by(registers.rows) {
-                    let here = (count - top).min(registers.rows);
-                    let a = &packed[top * A_STRIDE..];
-                    write_tile(
-                        pool,
-                        a,
-                        Layout::RowMajor,
-                        depth.len(),
-                        b,
-                        panel,
-                        target,
-                        accumulate,
-                        here,
-                        |row| place(first + top + row) + panel.first_column,
-                    );
-                }
+        let packed = scratch.at_least(packed_rows_len(pool.isa()));
+        product_rows(pool.isa(), rows, taken, (shape, panels), group, packed, target, &place, store);
+    });
+}
+
+/// Rows that one call of [`product_rows`] takes at most.
+pub(crate) const fn row_block(isa: Isa) -> usize {
+    Registers::of(isa).rows * TILES_IN_BLOCK
+}
+
+/// Floats of scratch that [`product_rows`] needs.
+pub(crate) const fn packed_rows_len(isa: Isa) -> usize {
+    row_block(isa) * A_STRIDE
+}
+
+/// One task of a [`product`]: some rows, at most a block, times some of the panels.
+#[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
+pub(crate) fn product_rows(
+    isa: Isa,
+    rows: &impl Rows,
+    taken: Range<usize>,
+    (shape, panels): (Panels, &[f32]),
+    group: Range<usize>,
+    packed: &mut [f32],
+    target: Shared<'_, f32>,
+    place: &impl Fn(usize) -> usize,
+    store: Store,
+) {
+    assert_eq!(rows.depth(), shape.depth, "depth of the left and right side");
+    let registers = Registers::of(isa);
+    for depth in blocks(shape.depth, DEPTH_BLOCK) {
+        for (row, target) in taken.clone().zip(packed.chunks_exact_mut(A_STRIDE)) {
+            rows.copy(row, depth.clone(), &mut target[..depth.len()]);
+        }
+        let accumulate = store == Store::Add || depth.start > 0;
+        for index in group.clone() {
+            let panel = shape.panel(index);
+            let b = &panels[panel.start + depth.start * panel.width..][..depth.len() * panel.width];
+            for top in (0..taken.len()).step_by(registers.rows) {
+                let here = (taken.len() - top).min(registers.rows);
+                let left = Left { values: &packed[top * A_STRIDE..], layout: Layout::RowMajor, rows: here };
+                write_tile(isa, left, depth.len(), b, panel, target, accumulate, |row| {
+                    place(taken.start + top + row) + panel.first_column
+                });
             }
         }
-    });
+    }
 }
 
 /// `target[k * columns..][..columns] (=|+=) sum over rows of rows[row][k] * right[row][..]` for every k.
@@ -145,7 +162,7 @@ pub(crate) fn outer_product(
     let parts = depth.div_ceil(registers.rows * TILES_IN_BLOCK);
     let block = depth.div_ceil(parts).next_multiple_of(registers.rows);
     let parts = depth.div_ceil(block);
-    let all = Panels::new(pool, OUTER_BLOCK, columns);
+    let all = Panels::new(pool.isa(), OUTER_BLOCK, columns);
     let column_groups = (2 * pool.threads()).div_ceil(parts).clamp(1, all.count());
     let target = Shared::new(target);
     pool.run(parts * column_groups, |task, scratch| {
@@ -158,44 +175,75 @@ pub(crate) fn outer_product(
             for (row, target) in taken.clone().zip(packed.chunks_exact_mut(block)) {
                 rows.copy(row, range.clone(), &mut target[..range.len()]);
             }
-            let accumulate = store == Store::Add || taken.start > 0;
-            for index in group.clone() {
-                let panel = all.panel(index);
-                let b = &mut panels[panel.start..][..taken.len() * panel.width];
-                for (row, target) in taken.clone().zip(b.chunks_exact_mut(panel.width)) {
-                    let source = &right[row * columns + panel.first_column..][..panel.columns];
-                    target[..panel.columns].copy_from_slice(source);
-                    target[panel.columns..].fill(0.0);
-                }
-                for top in (0..range.len()).step_by(registers.rows) {
-                    let here = (range.len() - top).min(registers.rows);
-                    let layout = Layout::DepthMajor { stride: block };
-                    let a = &packed[top..];
-                    write_tile(pool, a, layout, taken.len(), b, panel, target, accumulate, here, |row| {
-                        (range.start + top + row) * columns + panel.first_column
-                    });
-                }
-            }
+            let right = &right[taken.start * columns..taken.end * columns];
+            let shape = Panels { depth: taken.len(), ..all };
+            group.clone().for_each(|index| shape.fill_panel(index, right, panels));
+            let accumulate = if store == Store::Add || taken.start > 0 { Store::Add } else { Store::Replace };
+            let left = Transposed { values: packed, stride: block, columns: range.len() };
+            let place = |k: usize| (range.start + k) * columns;
+            transposed_product(pool.isa(), left, (shape, panels), group.clone(), target, &place, accumulate);
         }
     });
 }
 
+/// The left side of a [`transposed_product`]: element `(k, row)` at `row * stride + k`.
+///
+/// The last rows of a tile may read, without use, up to [`MAX_ROWS`] floats past the last column.
+#[derive(Clone, Copy)]
+pub(crate) struct Transposed<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) stride: usize,
+    /// Number of `k`.
+    pub(crate) columns: usize,
+}
+
+/// One task of an [`outer_product`]: `target[place(k)..] (=|+=) sum over rows of left[row][k] * panels[row][..]`.
+pub(crate) fn transposed_product(
+    isa: Isa,
+    left: Transposed<'_>,
+    (shape, panels): (Panels, &[f32]),
+    group: Range<usize>,
+    target: Shared<'_, f32>,
+    place: &impl Fn(usize) -> usize,
+    store: Store,
+) {
+    let registers = Registers::of(isa);
+    for index in group {
+        let panel = shape.panel(index);
+        let b = &panels[panel.start..][..shape.depth * panel.width];
+        for top in (0..left.columns).step_by(registers.rows) {
+            let here = (left.columns - top).min(registers.rows);
+            let layout = Layout::DepthMajor { stride: left.stride };
+            let left = Left { values: &left.values[top..], layout, rows: here };
+            write_tile(isa, left, shape.depth, b, panel, target, store == Store::Add, |row| {
+                place(top + row) + panel.first_column
+            });
+        }
+    }
+}
+
+/// The rows of A that one tile reads.
+struct Left<'a> {
+    values: &'a [f32],
+    layout: Layout,
+    rows: usize,
+}
+
 /// Computes one tile, by way of a full-sized one on the stack where `rows` or the panel's columns are fewer.
 #[expect(unsafe_code, reason = "hands pointers to the register kernels")]
-#[expect(clippy::too_many_arguments, reason = "one call in each of the two products")]
+#[expect(clippy::too_many_arguments, reason = "a tile has this many operands")]
 fn write_tile(
-    pool: &Pool,
-    a: &[f32],
-    layout: Layout,
+    isa: Isa,
+    left: Left<'_>,
     depth: usize,
     b: &[f32],
     panel: panels::Panel,
     target: Shared<'_, f32>,
     accumulate: bool,
-    rows: usize,
     place: impl Fn(usize) -> usize,
 ) {
-    let registers = Registers::of(pool.isa());
+    let registers = Registers::of(isa);
+    let Left { values: a, layout, rows } = left;
     let reach = match layout {
         Layout::RowMajor => (registers.rows - 1) * A_STRIDE + depth,
         Layout::DepthMajor { stride } => (depth - 1) * stride + registers.rows,
@@ -220,8 +268,8 @@ fn write_tile(
         // SAFETY: the tile's elements belong to this task alone; the range only checks the farthest row.
         tile.c = unsafe { target.range(0..0) }.as_mut_ptr();
         assert!(last + panel.width <= target.len(), "tile writes past its target");
-        // SAFETY: the pool's instruction set is available; operands and rows were checked above.
-        unsafe { tile::run(pool.isa(), &tile) };
+        // SAFETY: an Isa that reaches a kernel is available; operands and rows were checked above.
+        unsafe { tile::run(isa, &tile) };
         return;
     }
     let mut whole = [0.0f32; MAX_ROWS * 32];
@@ -231,7 +279,7 @@ fn write_tile(
         *offset = row * panel.width;
     }
     // SAFETY: `whole` holds the largest tile of any instruction set.
-    unsafe { tile::run(pool.isa(), &tile) };
+    unsafe { tile::run(isa, &tile) };
     for (row, sums) in whole.chunks_exact(panel.width).take(rows).enumerate() {
         let start = place(row);
         // SAFETY: these elements belong to this task alone.
@@ -279,7 +327,7 @@ mod tests {
                         expected[row * columns + column] += sum as f32;
                     }
                 }
-                let shape = Panels::new(&pool, depth, columns);
+                let shape = Panels::new(isa, depth, columns);
                 let mut panels = vec![f32::NAN; shape.len()];
                 shape.pack(&pool, &b, &mut panels);
                 let mut c = start.clone();
@@ -332,7 +380,7 @@ mod tests {
             .into_iter()
             .map(|threads| {
                 let pool = Pool::new(threads).unwrap();
-                let shape = Panels::new(&pool, depth, columns);
+                let shape = Panels::new(pool.isa(), depth, columns);
                 let mut panels = vec![0.0; shape.len()];
                 shape.pack(&pool, &b, &mut panels);
                 let mut c = vec![0.0; rows * columns];

@@ -1,6 +1,7 @@
 //! The right-hand side of a product, rearranged into panels as wide as a register tile.
 
 use super::tile::Registers;
+use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
 
 /// How a `depth x columns` matrix is cut into panels: each is `[depth][width]`, two vectors wide, the last one
@@ -9,7 +10,7 @@ use crate::pool::{Pool, Shared};
 pub(crate) struct Panels {
     pub(crate) depth: usize,
     pub(crate) columns: usize,
-    lanes: usize,
+    pub(super) lanes: usize,
 }
 
 /// One panel: where it starts, how wide it is, and which columns it holds.
@@ -24,8 +25,8 @@ pub(crate) struct Panel {
 }
 
 impl Panels {
-    pub(crate) fn new(pool: &Pool, depth: usize, columns: usize) -> Panels {
-        Panels { depth, columns, lanes: Registers::of(pool.isa()).lanes }
+    pub(crate) fn new(isa: Isa, depth: usize, columns: usize) -> Panels {
+        Panels { depth, columns, lanes: Registers::of(isa).lanes }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -56,13 +57,17 @@ impl Panels {
     /// When a length does not fit the sizes.
     pub(crate) fn pack(&self, pool: &Pool, matrix: &[f32], panels: &mut [f32]) {
         assert_eq!(matrix.len(), self.depth * self.columns, "matrix of {} x {}", self.depth, self.columns);
-        self.each_panel(pool, panels, |panel, rows| {
-            for (row, target) in rows.chunks_exact_mut(panel.width).enumerate() {
-                let source = &matrix[row * self.columns + panel.first_column..][..panel.columns];
-                target[..panel.columns].copy_from_slice(source);
-                target[panel.columns..].fill(0.0);
-            }
-        });
+        self.each_panel(pool, panels, |panel, rows| copy_columns(matrix, self.columns, panel, rows));
+    }
+
+    /// Rearranges the columns of panel `index` alone.
+    ///
+    /// # Panics
+    /// As [`Panels::pack`].
+    pub(crate) fn fill_panel(&self, index: usize, matrix: &[f32], panels: &mut [f32]) {
+        assert_eq!(matrix.len(), self.depth * self.columns, "matrix of {} x {}", self.depth, self.columns);
+        let panel = self.panel(index);
+        copy_columns(matrix, self.columns, panel, &mut panels[panel.start..][..self.depth * panel.width]);
     }
 
     /// Rearranges the transpose of each of several row-major matrices, `[columns][depth of the part]`, given by
@@ -96,5 +101,13 @@ impl Panels {
             let rows = unsafe { panels.range(panel.start..panel.start + self.depth * panel.width) };
             fill(panel, rows);
         });
+    }
+}
+
+fn copy_columns(matrix: &[f32], columns: usize, panel: Panel, rows: &mut [f32]) {
+    for (source, target) in matrix.chunks_exact(columns).zip(rows.chunks_exact_mut(panel.width)) {
+        let source = &source[panel.first_column..][..panel.columns];
+        target[..panel.columns].copy_from_slice(source);
+        target[panel.columns..].fill(0.0);
     }
 }

@@ -104,7 +104,7 @@ impl Rows for RowSource<'_> {
 /// Panels for the weights of a forward pass.
 pub(crate) fn forward_panels(pool: &Pool, geometry: &Geometry) -> Panels {
     let taps = geometry.kernel[0] * geometry.kernel[1];
-    Panels::new(pool, taps * geometry.source.channels, geometry.target.channels)
+    Panels::new(pool.isa(), taps * geometry.source.channels, geometry.target.channels)
 }
 
 /// `target = source * weights (+ bias)`, the weights packed by [`forward_panels`].
@@ -137,7 +137,7 @@ pub(crate) fn forward(
 pub(crate) fn input_gradient_panels_len(pool: &Pool, geometry: &Geometry) -> usize {
     let phases = geometry.phases();
     let taps = phases.iter().map(|phase| phase.taps.len()).max().unwrap_or(0);
-    Panels::new(pool, taps * geometry.target.channels, geometry.source.channels).len()
+    Panels::new(pool.isa(), taps * geometry.target.channels, geometry.source.channels).len()
 }
 
 /// `d_source (=|+=) d_target * transposed weights`: the gradient with respect to the activations.
@@ -160,7 +160,7 @@ pub(crate) fn input_gradient(
     if whole {
         // A linear layer: each image's gradient is one row, as long as the whole input.
         let columns = geometry.source.elements();
-        let shape = Panels::new(pool, outputs, columns);
+        let shape = Panels::new(pool.isa(), outputs, columns);
         shape.pack_transposed(pool, weights, &[0], panels);
         let rows = Dense::new(d_target, outputs);
         product(pool, &rows, shape, panels, d_source, |row| row * columns, store);
@@ -170,7 +170,7 @@ pub(crate) fn input_gradient(
         d_source.fill(0.0);
     }
     for phase in geometry.phases().iter().filter(|phase| !phase.taps.is_empty()) {
-        let shape = Panels::new(pool, phase.taps.len() * outputs, inputs);
+        let shape = Panels::new(pool.isa(), phase.taps.len() * outputs, inputs);
         let parts: Vec<usize> = phase.taps.iter().map(|tap| tap.index * inputs * outputs).collect();
         shape.pack_transposed(pool, weights, &parts, panels);
         let rows = Gather {

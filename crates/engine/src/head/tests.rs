@@ -1,0 +1,232 @@
+//! The head against the f64 definition in `margin`.
+
+use margin::{ArcFaceSlope, Loss, Problem, evaluate};
+
+use super::*;
+use crate::isa::Isa;
+use crate::testing::Numbers;
+
+/// Relative to the largest gradient: a cosine carries a few units in the last place, 6e-8 each, and a scale of 64
+/// turns that into 64 times as much in an exponential.
+const TOLERANCE: f64 = 1e-4;
+
+struct Case {
+    features: Vec<f32>,
+    weights: Vec<f32>,
+    labels: Vec<u32>,
+    dimension: usize,
+}
+
+impl Case {
+    fn new(samples: usize, classes: usize, dimension: usize) -> Case {
+        let mut numbers = Numbers::new((samples * 31 + classes * 7 + dimension) as u64);
+        let labels = (0..samples).map(|sample| (sample * 7919 % classes) as u32).collect();
+        Case {
+            features: numbers.vector(samples * dimension).iter().map(|x| x * 3.0).collect(),
+            weights: numbers.vector(classes * dimension).iter().map(|x| x * 0.05).collect(),
+            labels,
+            dimension,
+        }
+    }
+
+    /// Moves the features close to (or, with a negative `share`, away from) their own centres.
+    fn towards_centres(mut self, share: f32) -> Case {
+        for (sample, label) in self.labels.iter().enumerate() {
+            let centre = &self.weights[*label as usize * self.dimension..][..self.dimension];
+            let norm = centre.iter().map(|w| w * w).sum::<f32>().sqrt();
+            let feature = &mut self.features[sample * self.dimension..][..self.dimension];
+            for (x, w) in feature.iter_mut().zip(centre) {
+                *x = 0.1 * *x + share * 10.0 * w / norm;
+            }
+        }
+        self
+    }
+
+    fn classes(&self) -> usize {
+        self.weights.len() / self.dimension
+    }
+
+    fn head(&self) -> Head {
+        let mut head = Head::zeros(self.classes(), self.dimension);
+        head.weights_mut().copy_from_slice(&self.weights);
+        head
+    }
+
+    fn run(&self, pool: &Pool, loss: &Loss) -> (HeadOutput, Vec<f32>, Vec<f32>) {
+        let mut d_features = vec![f32::NAN; self.features.len()];
+        let mut d_weights = vec![0.0; self.weights.len()];
+        let centres = Centres::AddGradient(&mut d_weights);
+        let output = self.head().step(pool, loss, &self.features, &self.labels, &mut d_features, centres);
+        (output, d_features, d_weights)
+    }
+
+    #[track_caller]
+    fn check(&self, pool: &Pool, loss: &Loss) {
+        let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
+        let (features, weights) = (wide(&self.features), wide(&self.weights));
+        let problem = Problem {
+            features: &features,
+            weights: &weights,
+            labels: &self.labels,
+            samples: self.labels.len(),
+            classes: self.classes(),
+            dimension: self.dimension,
+        };
+        let expected = evaluate(loss, &problem).unwrap();
+        let (output, d_features, d_weights) = self.run(pool, loss);
+        assert!(
+            (output.loss - expected.loss).abs() <= TOLERANCE * expected.loss.max(1e-3),
+            "{loss:?}: loss {} against {}",
+            output.loss,
+            expected.loss
+        );
+        for (sample, each) in output.samples.iter().zip(&expected.loss_each) {
+            assert!(
+                (sample.loss - each).abs() <= TOLERANCE * each.max(1e-3),
+                "{} against {each}",
+                sample.loss
+            );
+        }
+        for (name, actual, expected) in
+            [("features", d_features, expected.d_features), ("weights", d_weights, expected.d_weights)]
+        {
+            let largest = expected.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+            for (index, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
+                let error = (f64::from(*actual) - expected).abs();
+                assert!(
+                    error <= TOLERANCE * largest,
+                    "{loss:?} d_{name}[{index}]: {actual} against {expected}"
+                );
+            }
+        }
+    }
+}
+
+fn family() -> Vec<Loss> {
+    vec![
+        Loss::Softmax,
+        Loss::Nsl { s: 30.0 },
+        Loss::CosFace { s: 64.0, m: 0.35 },
+        Loss::CosFaceRawFeatures { m: 0.35 },
+        Loss::ArcFace { s: 64.0, m: 0.5, slope: ArcFaceSlope::Exact },
+        Loss::ArcFace { s: 64.0, m: 0.5, slope: ArcFaceSlope::Detached },
+        Loss::Combined { s: 64.0, m1: 0.9, m2: 0.4, m3: 0.15 },
+        Loss::SphereFace { m: 4, lambda: 5.0 },
+    ]
+}
+
+#[test]
+fn every_loss_agrees_with_its_definition_on_every_instruction_set() {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let pool = Pool::with_isa(2, isa).unwrap();
+        for loss in family() {
+            Case::new(12, 300, 24).check(&pool, &loss);
+        }
+    }
+}
+
+#[test]
+fn ragged_sizes_and_few_classes_agree_with_the_definition() {
+    let pool = Pool::new(2).unwrap();
+    for (samples, classes, dimension) in [
+        (1, 1, 2),
+        (1, 2, 2),
+        (5, 2, 3),
+        (70, 3, 17),
+        (33, 113, 1),
+        (7, 2003, 37),
+        (65, 112, 64),
+        (130, 225, 1024),
+    ] {
+        for loss in [Loss::CosFace { s: 64.0, m: 0.35 }, Loss::Softmax] {
+            if dimension > 1 {
+                Case::new(samples, classes, dimension).check(&pool, &loss);
+            }
+        }
+    }
+}
+
+#[test]
+fn converged_and_hopeless_batches_keep_their_digits() {
+    let pool = Pool::new(2).unwrap();
+    for loss in
+        [Loss::CosFace { s: 64.0, m: 0.35 }, Loss::ArcFace { s: 64.0, m: 0.5, slope: ArcFaceSlope::Exact }]
+    {
+        Case::new(20, 400, 32).towards_centres(1.0).check(&pool, &loss);
+        Case::new(20, 400, 32).towards_centres(-1.0).check(&pool, &loss);
+    }
+}
+
+#[test]
+fn a_label_repeated_in_the_whole_batch_agrees_with_the_definition() {
+    let pool = Pool::new(2).unwrap();
+    let mut case = Case::new(9, 33, 16);
+    case.labels.fill(32);
+    case.check(&pool, &Loss::CosFace { s: 32.0, m: 0.2 });
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_a_bit() {
+    let case = Case::new(40, 5000, 48);
+    let run = |threads| case.run(&Pool::new(threads).unwrap(), &Loss::CosFace { s: 64.0, m: 0.35 });
+    let one = run(1);
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(3));
+}
+
+#[test]
+fn the_update_in_place_is_the_stored_gradient_followed_by_descent() {
+    let pool = Pool::new(2).unwrap();
+    let loss = Loss::CosFace { s: 16.0, m: 0.35 };
+    let case = Case::new(10, 500, 20);
+    let step = SgdStep { rate: 0.1, momentum: 0.9, decay: 5e-4 };
+    let mut head = case.head();
+    let (mut weights, mut velocity) = (case.weights.clone(), vec![0.0f32; case.weights.len()]);
+    let mut d_features = vec![0.0; case.features.len()];
+    for _ in 0..3 {
+        let now = Case {
+            weights: weights.clone(),
+            features: case.features.clone(),
+            labels: case.labels.clone(),
+            ..case
+        };
+        let (_, _, gradient) = now.run(&pool, &loss);
+        for ((weight, velocity), gradient) in weights.iter_mut().zip(&mut velocity).zip(gradient) {
+            *velocity = step.momentum * *velocity + (gradient + step.decay * *weight);
+            *weight -= step.rate * *velocity;
+        }
+        head.step(&pool, &loss, &case.features, &case.labels, &mut d_features, Centres::Descend(step));
+        for (actual, expected) in head.weights().iter().zip(&weights) {
+            assert!((actual - expected).abs() <= 1e-6, "{actual} against {expected}");
+        }
+    }
+    assert_ne!(head.weights(), &case.weights[..]);
+}
+
+#[test]
+fn a_zero_feature_and_a_zero_centre_yield_no_gradient_and_no_nan() {
+    let pool = Pool::new(1).unwrap();
+    let mut case = Case::new(4, 10, 8);
+    case.features[..8].fill(0.0);
+    case.weights[16..24].fill(0.0);
+    case.labels = vec![0, 1, 2, 3];
+    let (output, d_features, d_weights) = case.run(&pool, &Loss::CosFace { s: 64.0, m: 0.35 });
+    assert!(output.loss.is_finite());
+    assert!(d_features[..8].iter().chain(&d_weights[16..24]).all(|gradient| *gradient == 0.0));
+    assert!(d_features.iter().chain(&d_weights).all(|gradient| gradient.is_finite()));
+}
+
+#[test]
+fn samples_report_target_nearest_other_and_whether_the_margin_holds() {
+    let pool = Pool::new(1).unwrap();
+    let case = Case {
+        features: vec![1.0, 0.0, 0.8, 0.6],
+        weights: vec![2.0, 0.0, 0.0, 3.0],
+        labels: vec![0, 0],
+        dimension: 2,
+    };
+    let (output, ..) = case.run(&pool, &Loss::CosFace { s: 10.0, m: 0.35 });
+    let [near, far] = [output.samples[0], output.samples[1]];
+    assert!((near.target - 1.0).abs() < 1e-6 && near.nearest_other.abs() < 1e-6 && near.satisfied);
+    assert!((far.target - 0.8).abs() < 1e-6 && (far.nearest_other - 0.6).abs() < 1e-6 && !far.satisfied);
+}
