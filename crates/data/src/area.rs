@@ -1,0 +1,150 @@
+//! Smaller images by averaging areas.
+
+use face::Size;
+
+/// One direction of a reduction: for each output cell, the first input cell it covers and the shares of the
+/// cells from there on. Shares of one output cell add up to 1.
+#[derive(Clone, Debug)]
+struct Axis {
+    cells: Vec<(usize, Vec<f32>)>,
+}
+
+impl Axis {
+    /// Output cell `i` covers `[i, i + 1) * from / to` of the input.
+    fn new(from: u32, to: u32) -> Self {
+        let ratio = f64::from(from) / f64::from(to);
+        let cells = (0..to)
+            .map(|cell| {
+                let (begin, end) = (f64::from(cell) * ratio, f64::from(cell + 1) * ratio);
+                let first = begin.floor() as usize;
+                let last = (end.ceil() as usize).min(from as usize);
+                let share = |at: usize| {
+                    let covered = (end.min(at as f64 + 1.0) - begin.max(at as f64)).max(0.0);
+                    (covered / ratio) as f32
+                };
+                (first, (first..last).map(share).collect())
+            })
+            .collect();
+        Self { cells }
+    }
+}
+
+/// A reduction from one size to another in which every output pixel is the mean of the input area that it
+/// covers, partly covered pixels by their share. At equal sizes it copies.
+#[derive(Clone, Debug)]
+pub(crate) struct AreaMean {
+    from: Size,
+    to: Size,
+    rows: Axis,
+    columns: Axis,
+}
+
+impl AreaMean {
+    /// # Panics
+    /// Where `to` is empty or larger than `from`.
+    pub(crate) fn new(from: Size, to: Size) -> Self {
+        assert!(to.height >= 1 && to.width >= 1, "an image of no pixels");
+        assert!(to.height <= from.height && to.width <= from.width, "an area mean enlarges: {from} to {to}");
+        Self { from, to, rows: Axis::new(from.height, to.height), columns: Axis::new(from.width, to.width) }
+    }
+
+    /// `input` is `from.height x from.width x 3`, `output` is `to.height x to.width x 3`.
+    pub(crate) fn apply(&self, input: &[u8], output: &mut [u8]) {
+        assert_eq!(input.len(), self.from.rgb_bytes());
+        assert_eq!(output.len(), self.to.rgb_bytes());
+        if self.from == self.to {
+            output.copy_from_slice(input);
+            return;
+        }
+        let stride = self.from.width as usize * 3;
+        let mut row = vec![0.0_f32; stride];
+        let mut lines = output.chunks_exact_mut(self.to.width as usize * 3);
+        for (top, shares) in &self.rows.cells {
+            row.fill(0.0);
+            for (line, share) in input[top * stride..].chunks_exact(stride).zip(shares) {
+                for (sum, &sample) in row.iter_mut().zip(line) {
+                    *sum += share * f32::from(sample);
+                }
+            }
+            let Some(line) = lines.next() else { return };
+            for ((left, shares), pixel) in self.columns.cells.iter().zip(line.chunks_exact_mut(3)) {
+                let mut sum = [0.5_f32; 3];
+                for (cell, share) in row[left * 3..].chunks_exact(3).zip(shares) {
+                    for (channel, &sample) in sum.iter_mut().zip(cell) {
+                        *channel += share * sample;
+                    }
+                }
+                for (sample, value) in pixel.iter_mut().zip(sum) {
+                    *sample = value as u8;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use face::Size;
+
+    use super::AreaMean;
+
+    fn reduced(from: (u32, u32), to: (u32, u32), input: &[u8]) -> Vec<u8> {
+        let size = |(height, width)| Size { height, width };
+        let mut output = vec![0; size(to).rgb_bytes()];
+        AreaMean::new(size(from), size(to)).apply(input, &mut output);
+        output
+    }
+
+    fn noise(count: usize) -> Vec<u8> {
+        (0..count as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+    }
+
+    #[test]
+    fn half_the_size_is_the_mean_of_two_by_two_pixels() {
+        let (height, width) = (6, 8);
+        let input = noise(height * width * 3);
+        let output = reduced((height as u32, width as u32), (3, 4), &input);
+        for row in 0..3 {
+            for column in 0..4 {
+                for channel in 0..3 {
+                    let at = |r: usize, c: usize| {
+                        u32::from(input[((row * 2 + r) * width + column * 2 + c) * 3 + channel])
+                    };
+                    let mean = (at(0, 0) + at(0, 1) + at(1, 0) + at(1, 1) + 2) / 4;
+                    assert_eq!(u32::from(output[(row * 4 + column) * 3 + channel]), mean);
+                }
+            }
+        }
+    }
+
+    /// Enlarging every pixel `to` times and averaging blocks of `from` is the same mean, in whole numbers.
+    #[test]
+    fn an_uneven_ratio_weighs_partly_covered_pixels_by_their_share() {
+        let (from, to) = (7_usize, 5_usize);
+        let input = noise(from * from * 3);
+        let output = reduced((from as u32, from as u32), (to as u32, to as u32), &input);
+        for row in 0..to {
+            for column in 0..to {
+                for channel in 0..3 {
+                    let mut sum = 0_u32;
+                    for fine_row in row * from..(row + 1) * from {
+                        for fine_column in column * from..(column + 1) * from {
+                            sum += u32::from(input[(fine_row / to * from + fine_column / to) * 3 + channel]);
+                        }
+                    }
+                    let mean = f64::from(sum) / (from * from) as f64;
+                    let got = f64::from(output[(row * to + column) * 3 + channel]);
+                    // Half a step of rounding, and a little of f32.
+                    assert!((got - mean).abs() <= 0.501, "{got} for {mean}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_flat_image_stays_flat_at_every_size() {
+        for to in 1..=13 {
+            assert!(reduced((13, 13), (to, to), &[255; 13 * 13 * 3]).iter().all(|&value| value == 255));
+        }
+    }
+}
