@@ -333,6 +333,7 @@ mod tests {
         drop(journal);
         let (mut journal, kept) = Journal::resume(&path, 2).unwrap();
         assert_eq!(kept, [step(1, 3.0), step(2, 2.0), checkpoint(2)]);
+        assert_eq!(read(&path).unwrap(), kept);
         journal.write(&step(3, 0.5)).unwrap();
         journal.sync().unwrap();
         assert_eq!(read(&path).unwrap(), [step(1, 3.0), step(2, 2.0), checkpoint(2), step(3, 0.5)]);

@@ -69,6 +69,77 @@ fn what_is_left_out_takes_the_papers_values() {
 }
 
 #[test]
+fn the_resolved_recipe_writes_every_default_out() {
+    let text = with("\"faces\"", "\"/faces\"");
+    insta::assert_snapshot!(load(&text, &[]).unwrap().to_toml(), @r#"
+    [data]
+    image = [112, 96]
+    template = "112x96"
+    mean = 127.5
+    scale = 128.0
+    minimum_images = 1
+    unreadable = "refuse"
+    memory_mib = 1024
+
+    [data.augmentation]
+    flip = 0.5
+    shift = 0.0
+    zoom = 0.0
+    rotate = 0.0
+    brightness = 0.0
+    contrast = 0.0
+    colour = 0.0
+    grey = 0.0
+    blur = 0.0
+    low_resolution = 0.0
+    erase = 0.0
+
+    [[data.sources]]
+    tree = "/faces"
+
+    [network]
+    family = "sphereface"
+    depth = 20
+    input = [112, 96]
+    feature = 512
+    dropout = 0.0
+
+    [loss]
+    name = "cosface"
+    s = 64.0
+    m = 0.35
+    margin_warm_up = "0 steps"
+
+    [optimizer]
+    learning_rate = 0.1
+    momentum = 0.9
+    weight_decay = 0.0005
+    decay = "weights"
+    clip_norm = inf
+    accumulate = 1
+
+    [schedule]
+    length = "30000 steps"
+    warm_up = "0 steps"
+
+    [schedule.shape]
+    kind = "step"
+    at = ["16000 steps", "24000 steps", "28000 steps"]
+    factor = 0.1
+
+    [run]
+    seed = 1
+    batch = 128
+    threads = 0
+    precision = "f32"
+
+    [run.checkpoints]
+    every = "1 epoch"
+    keep = 2
+    "#);
+}
+
+#[test]
 fn a_resolved_recipe_parses_to_the_same_recipe() {
     let everything = r#"
         [data]
@@ -76,11 +147,11 @@ fn a_resolved_recipe_parses_to_the_same_recipe() {
         template = "112x112"
         unreadable = "skip"
         memory_mib = 10
+        minimum_images = 3
         augmentation = { flip = 0.25, rotate = 5.5, erase = 0.125 }
         [[data.sources]]
         tree = "/faces/a"
         people = "/faces/people.txt"
-        minimum_images = 3
         [[data.sources]]
         list = "/faces/list.txt"
         [network]
@@ -139,7 +210,7 @@ fn overrides_take_toml_values_bare_words_and_positions_in_lists() {
             "loss.m=0.4",
             "schedule.length=2 epochs",
             "run.precision=auto",
-            "data.sources.0.minimum_images=7",
+            "data.sources.0.people=p.txt",
             "network.channels=[16, 24, 32, 40]",
             "schedule.shape.kind=constant",
             "schedule.shape={kind=\"cosine\"}",
@@ -149,7 +220,7 @@ fn overrides_take_toml_values_bare_words_and_positions_in_lists() {
     let recipe = checked.recipe();
     assert_eq!(checked.loss(), margin::Loss::CosFace { s: 64.0, m: 0.4 });
     assert_eq!(recipe.schedule.length, Length::Epochs(2.0));
-    assert_eq!(recipe.data.sources[0].minimum_images, Some(7));
+    assert!(recipe.data.sources[0].people.as_deref().is_some_and(|people| people.ends_with("p.txt")));
     assert_eq!(recipe.network.channels.as_deref(), Some(&[16, 24, 32, 40][..]));
     assert_eq!(recipe.schedule.shape, Shape::Cosine { floor: 0.0 });
 }
@@ -172,7 +243,7 @@ fn unknown_keys_name_the_nearest_known_one_with_file_and_line() {
         refusal(&with("[schedule]", "[optimizer]\nlearing_rate = 0.1\n[schedule]"), &[]),
         refusal(&with("[schedule]", "[optimizer]\nlr = 0.1\n[schedule]"), &[]),
         refusal(&with("[loss]", "[los]\n[loss]"), &[]),
-        refusal(&with("tree = \"faces\"", "tree = \"faces\", minimum = 3"), &[]),
+        refusal(&with("tree = \"faces\"", "tree = \"faces\", peple = 3"), &[]),
         refusal(&with("kind = \"step\"", "kind = \"step\", when = 1"), &[]),
         refusal(SMALLEST, &["run.checkpoints.evry=3 steps"]),
         refusal(SMALLEST, &["optimizer.zzz=1"]),
@@ -184,7 +255,7 @@ fn unknown_keys_name_the_nearest_known_one_with_file_and_line() {
     recipe.toml:15: unknown key `optimizer.learing_rate`; did you mean `learning_rate`?
     recipe.toml:15: unknown key `optimizer.lr`; did you mean `learning_rate`?
     recipe.toml:9: unknown key `los`; did you mean `loss`?
-    recipe.toml:3: unknown key `data.sources.0.minimum`; did you mean `minimum_images`?
+    recipe.toml:3: unknown key `data.sources.0.peple`; did you mean `people`?
     recipe.toml:16: unknown key `schedule.shape.when`; the keys of `schedule.shape` are at, factor
     --set run.checkpoints.evry=3 steps: unknown key `run.checkpoints.evry`; did you mean `every`?
     --set optimizer.zzz=1: unknown key `optimizer.zzz`; the keys of `optimizer` are learning_rate, momentum, weight_decay, decay, clip_norm, accumulate

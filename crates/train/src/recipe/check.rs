@@ -178,10 +178,8 @@ fn check_data(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
                 "a list is given",
             ));
         }
-        if let Some(minimum) = source.minimum_images {
-            range.at_least_one(&format!("{key}.minimum_images"), minimum)?;
-        }
     }
+    range.at_least_one("data.minimum_images", data.minimum_images)?;
     for side in data.image {
         range.at_least_one("data.image", side)?;
     }

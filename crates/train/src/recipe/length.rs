@@ -18,11 +18,17 @@ pub enum Length {
 }
 
 impl Length {
-    /// Number of steps, rounded to the nearest, when an epoch has `steps_per_epoch`.
+    /// Number of steps over `images` images in batches of `batch`, rounded to the nearest.
+    ///
+    /// An epoch need not be a whole number of steps, because a batch may reach into the next one.
+    ///
+    /// # Panics
+    /// When `batch` is 0.
     #[must_use]
-    pub fn steps(self, steps_per_epoch: u64) -> u64 {
+    pub fn steps(self, images: u64, batch: u64) -> u64 {
+        assert!(batch > 0, "a batch without images");
         match self {
-            Self::Epochs(epochs) => (epochs * steps_per_epoch as f64).round() as u64,
+            Self::Epochs(epochs) => (epochs * images as f64 / batch as f64).round() as u64,
             Self::Steps(steps) => steps,
         }
     }
@@ -110,8 +116,8 @@ mod tests {
 
     #[test]
     fn epochs_become_steps_by_rounding_to_the_nearest() {
-        assert_eq!(Length::Epochs(1.5).steps(7), 11); // 10.5 rounds away from zero
-        assert_eq!(Length::Epochs(2.0).steps(7), 14);
-        assert_eq!(Length::Steps(3).steps(7), 3);
+        assert_eq!(Length::Epochs(1.5).steps(70, 10), 11); // 10.5 rounds away from zero
+        assert_eq!(Length::Epochs(2.0).steps(75, 10), 15);
+        assert_eq!(Length::Steps(3).steps(75, 10), 3);
     }
 }

@@ -41,6 +41,8 @@ pub struct Data {
     pub mean: f32,
     /// Divides the difference; 128 in the paper, section 4.1.
     pub scale: f32,
+    /// People with fewer images are left out; 1 unless said, which leaves out nobody.
+    pub minimum_images: usize,
     /// What happens to an image that cannot be decoded; refused unless said.
     pub unreadable: Unreadable,
     /// Most memory that decoded images may take, in MiB; a larger set is decoded anew in every epoch. 1024 unless
@@ -59,6 +61,7 @@ impl Default for Data {
             template: net::LandmarkTemplate::Points112x96,
             mean: 127.5,
             scale: 128.0,
+            minimum_images: 1,
             unreadable: Unreadable::Refuse,
             memory_mib: 1024,
             augmentation: Augmentation::default(),
@@ -82,9 +85,6 @@ pub struct Source {
     /// File in the format of LFW's `peopleDevTrain.txt` that selects people of the tree; everyone unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub people: Option<PathBuf>,
-    /// People with fewer images are left out; 1 unless said, which leaves out nobody.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub minimum_images: Option<usize>,
 }
 
 /// What happens to an image that cannot be decoded.
