@@ -155,7 +155,6 @@ mod shared {
         ///
         /// # Safety
         /// No other live reference covers an element of `range`.
-        #[expect(clippy::mut_from_ref, reason = "disjointness is the caller's promise")]
         pub(crate) unsafe fn range(&self, range: Range<usize>) -> &'a mut [T] {
             assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {}", self.len);
             // SAFETY: in bounds by the assertion; exclusive by the caller's promise.

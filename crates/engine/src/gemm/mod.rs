@@ -135,7 +135,7 @@ pub(crate) fn product_rows(
             for top in (0..taken.len()).step_by(registers.rows) {
                 let here = (taken.len() - top).min(registers.rows);
                 let left = Left { values: &packed[top * A_STRIDE..], layout: Layout::RowMajor, rows: here };
-                write_tile(isa, left, depth.len(), b, panel, target, accumulate, |row| {
+                write_tile(isa, &left, depth.len(), b, panel, target, accumulate, |row| {
                     place(taken.start + top + row) + panel.first_column
                 });
             }
@@ -215,7 +215,7 @@ pub(crate) fn transposed_product(
             let here = (left.columns - top).min(registers.rows);
             let layout = Layout::DepthMajor { stride: left.stride };
             let left = Left { values: &left.values[top..], layout, rows: here };
-            write_tile(isa, left, shape.depth, b, panel, target, store == Store::Add, |row| {
+            write_tile(isa, &left, shape.depth, b, panel, target, store == Store::Add, |row| {
                 place(top + row) + panel.first_column
             });
         }
@@ -234,7 +234,7 @@ struct Left<'a> {
 #[expect(clippy::too_many_arguments, reason = "a tile has this many operands")]
 fn write_tile(
     isa: Isa,
-    left: Left<'_>,
+    left: &Left<'_>,
     depth: usize,
     b: &[f32],
     panel: panels::Panel,
@@ -243,7 +243,7 @@ fn write_tile(
     place: impl Fn(usize) -> usize,
 ) {
     let registers = Registers::of(isa);
-    let Left { values: a, layout, rows } = left;
+    let Left { values: a, layout, rows } = *left;
     let reach = match layout {
         Layout::RowMajor => (registers.rows - 1) * A_STRIDE + depth,
         Layout::DepthMajor { stride } => (depth - 1) * stride + registers.rows,

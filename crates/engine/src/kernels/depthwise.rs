@@ -28,37 +28,9 @@ impl<'a> Window<'a> {
             &self.source[pixel * self.channels..][..self.channels]
         })
     }
-
-    /// `target[x] (=|+=) sum over taps of weights[tap] * source` along grid row `y`, every `spacing` positions.
-    #[inline(always)]
-    fn row(
-        &self,
-        weights: &[f32],
-        image: usize,
-        y: usize,
-        positions: usize,
-        spacing: usize,
-        target: &mut [f32],
-        store: Store,
-    ) {
-        let channels = self.channels;
-        for x in 0..positions {
-            let target = &mut target[x * spacing * channels..][..channels];
-            if store == Store::Replace {
-                target.fill(0.0);
-            }
-            for &tap in self.taps {
-                if let Some(source) = self.meet(image, y, x, tap) {
-                    let weights = &weights[tap.index * channels..][..channels];
-                    for ((target, source), weight) in target.iter_mut().zip(source).zip(weights) {
-                        *target += source * weight;
-                    }
-                }
-            }
-        }
-    }
 }
 
+/// `target[x * spacing] (=|+=) sum over taps of weights[tap] * source` along grid row `y` of `image`.
 #[inline(always)]
 fn forward_row(
     window: Window<'_>,
@@ -67,7 +39,21 @@ fn forward_row(
     target: &mut [f32],
     store: Store,
 ) {
-    window.row(weights, image, y, positions, spacing, target, store);
+    let channels = window.channels;
+    for x in 0..positions {
+        let target = &mut target[x * spacing * channels..][..channels];
+        if store == Store::Replace {
+            target.fill(0.0);
+        }
+        for &tap in window.taps {
+            if let Some(source) = window.meet(image, y, x, tap) {
+                let weights = &weights[tap.index * channels..][..channels];
+                for ((target, source), weight) in target.iter_mut().zip(source).zip(weights) {
+                    *target += source * weight;
+                }
+            }
+        }
+    }
 }
 
 /// `target = source * weights (+ bias)`, channel by channel.

@@ -259,7 +259,7 @@ impl TrainingPlan {
                 if let Some(d_weights) = gradients.of(entries, index, Role::Weight) {
                     match kind {
                         Kind::Full => {
-                            convolution::weight_gradient(pool, &geometry, input, d_target, d_weights)
+                            convolution::weight_gradient(pool, &geometry, input, d_target, d_weights);
                         }
                         Kind::Depthwise => {
                             depthwise::weight_gradient(pool, &geometry, input, d_target, partials, d_weights);
