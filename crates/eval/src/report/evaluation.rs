@@ -41,7 +41,7 @@ fn headlines(evaluation: &Evaluation) -> Section {
     }
     blocks.push(Block::Headlines(numbers));
     let level = short_percent(evaluation.bootstrap.level);
-    blocks.push(Block::Text(format!("Small print: {level} intervals over people.")));
+    blocks.push(Block::Text(format!("Below each figure stands its {level} interval, over people.")));
     Section { heading: "Result".to_owned(), blocks }
 }
 
@@ -53,10 +53,16 @@ fn curve(evaluation: &Evaluation) -> Section {
         numbers: Numbers::Percent,
         range: Some((10.0_f64.powf(finest.log10().floor()), 1.0)),
     };
+    let drawn = evaluation.curve.iter().filter(|point| point.far > 0.0);
+    let lowest = drawn
+        .map(|point| point.tar)
+        .chain(evaluation.band.iter().map(|band| band.tar.low))
+        .fold(1.0, f64::min);
     let tar = Axis {
         name: "True accept rate (TAR)".to_owned(),
         numbers: Numbers::Percent,
-        range: Some((0.0, 1.0)),
+        // Down to the next fifth below all that is drawn.
+        range: Some(((5.0 * lowest - 1e-9).floor().max(0.0) / 5.0, 1.0)),
         ..Axis::even("")
     };
     let band = evaluation.band.iter().map(|band| (band.far, band.tar.low, band.tar.high)).collect();
@@ -105,11 +111,15 @@ fn curve(evaluation: &Evaluation) -> Section {
 fn scores(evaluation: &Evaluation) -> Section {
     let outline = |histogram: &Histogram| {
         let total = histogram.total() as f64;
-        let heights = histogram.counts.iter().enumerate().flat_map(|(bin, &count)| {
+        let first = histogram.counts.iter().position(|&count| count > 0).unwrap_or(0);
+        let last = histogram.counts.iter().rposition(|&count| count > 0).unwrap_or(0);
+        let bins = histogram.counts.iter().enumerate().take(last + 1).skip(first);
+        let heights = bins.flat_map(|(bin, &count)| {
             let (low, high) = histogram.edges(bin);
             [(low, count as f64 / total), (high, count as f64 / total)]
         });
-        heights.collect::<Vec<_>>()
+        let ends = [(histogram.edges(first).0, 0.0), (histogram.edges(last).1, 0.0)];
+        [ends[0]].into_iter().chain(heights).chain([ends[1]]).collect::<Vec<_>>()
     };
     let (genuine, impostor) = (outline(&evaluation.genuine), outline(&evaluation.impostor));
     let all = || genuine.iter().chain(&impostor);
@@ -117,8 +127,9 @@ fn scores(evaluation: &Evaluation) -> Section {
     let lowest = filled.fold(0.0_f64, f64::min);
     let highest = all().map(|&(_, share)| share).fold(0.0, f64::max);
     let rule = evaluation.verification.rule;
-    let mark =
-        rule.as_cosine(evaluation.verification.threshold).map(|at| Mark { at, name: format!("{at:.3}") });
+    let mark = rule
+        .as_cosine(evaluation.verification.threshold)
+        .map(|at| Mark { at, name: format!("threshold {at:.3}") });
     let explained = if mark.is_none() {
         "The rule moves the vectors before it compares them, so its threshold has no place here."
     } else {

@@ -119,11 +119,11 @@ struct Size {
     width: u32,
     height: u32,
     font: u32,
-    ticks: usize,
+    ticks: (usize, usize),
 }
 
-const WIDE: Size = Size { width: 760, height: 400, font: 15, ticks: 7 };
-const NARROW: Size = Size { width: 360, height: 300, font: 14, ticks: 4 };
+const WIDE: Size = Size { width: 760, height: 400, font: 15, ticks: (7, 6) };
+const NARROW: Size = Size { width: 360, height: 300, font: 15, ticks: (4, 5) };
 
 /// The places of an axis, for Plotters, with the ticks that we chose.
 struct Places {
@@ -196,13 +196,13 @@ impl Plot {
 
         let mut chart = ChartBuilder::on(&root)
             .margin_top(pixels(size.font + 16))
-            .margin_right(pixels(22))
+            .margin_right(pixels(28))
             .margin_bottom(pixels(size.font + 8))
             .x_label_area_size(pixels(size.font + 12))
             .y_label_area_size(pixels(60))
             .build_cartesian_2d(
-                Places { ends: x_ends, ticks: self.x.ticks(x_ends, size.ticks) },
-                Places { ends: y_ends, ticks: self.y.ticks(y_ends, size.ticks.min(6)) },
+                Places { ends: x_ends, ticks: self.x.ticks(x_ends, size.ticks.0) },
+                Places { ends: y_ends, ticks: self.y.ticks(y_ends, size.ticks.1) },
             )?;
         let line = |colour: RGBColor, width: u32| ShapeStyle::from(&colour).stroke_width(width);
         chart
