@@ -91,6 +91,15 @@ pub enum TarAtFar {
     Refused(FarTooFine),
 }
 
+/// The interval of the true accept rate at one false accept rate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BandPoint {
+    /// The false accept rate.
+    pub far: f64,
+    /// Interval of the true accept rate by the conservative rule.
+    pub tar: Interval,
+}
+
 /// Every figure of one model on one protocol.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -98,8 +107,8 @@ pub struct Evaluation {
     pub schema: u32,
     /// What was evaluated.
     pub model: ModelIdentity,
-    /// Name of the feature rule.
-    pub feature_rule: String,
+    /// How the feature of an image was made.
+    pub feature_rule: FeatureRule,
     /// Dimension of the features.
     pub dimension: usize,
     /// What was compared.
@@ -118,12 +127,21 @@ pub struct Evaluation {
     pub tar_at_far: Vec<TarAtFar>,
     /// The ROC curve of all pairs by cosine, thinned for drawing.
     pub curve: Vec<RocPoint>,
+    /// Intervals of the curve at round false accept rates, point by point.
+    pub band: Vec<BandPoint>,
     /// Cosines of the genuine pairs.
     pub genuine: Histogram,
     /// Cosines of the impostor pairs.
     pub impostor: Histogram,
     /// How the intervals were made: percentiles of replicates that resample people.
     pub bootstrap: Bootstrap,
+}
+
+/// 1, 2 and 5 times each power of ten, from the finest rate that the impostors resolve to 1.
+fn round_fars(impostors: usize) -> Vec<f64> {
+    let decades = (impostors as f64).log10().ceil() as i32;
+    let steps = (-decades..0).flat_map(|decade| [1.0, 2.0, 5.0].map(|step| step * 10.0_f64.powi(decade)));
+    steps.chain([1.0]).filter(|far| far * impostors as f64 >= 1.0).collect()
 }
 
 /// Why there is no evaluation.
@@ -158,6 +176,7 @@ impl Evaluation {
         let roc = scores.roc();
         let verification = verifier.verify();
         let people = People::of(protocol);
+        let band_fars = round_fars(protocol.count(Kind::Impostor));
         let intervals = people.intervals(&settings.bootstrap, |weights| {
             let roc = scores.weighted_roc(weights);
             let of_roc = |figure: &dyn Fn(&Roc) -> f64| roc.as_ref().map(figure);
@@ -166,7 +185,8 @@ impl Evaluation {
                 of_roc(&Roc::area),
                 of_roc(&|roc| roc.equal_error_rate().rate),
             ];
-            figures.extend(settings.fars.iter().map(|&far| of_roc(&|roc| roc.tar_at(far))));
+            let fars = settings.fars.iter().chain(&band_fars);
+            figures.extend(fars.map(|&far| of_roc(&|roc| roc.tar_at(far))));
             figures
         });
         let tar_at_far =
@@ -174,11 +194,13 @@ impl Evaluation {
                 Ok(point) => TarAtFar::Read { far, point, tar: Figure { value: point.tar, interval } },
                 Err(refused) => TarAtFar::Refused(refused),
             });
+        let band = band_fars.iter().zip(&intervals[3 + settings.fars.len()..]);
+        let band = band.filter_map(|(&far, &tar)| tar.map(|tar| BandPoint { far, tar }));
         let equal_error = roc.equal_error_rate();
         Ok(Self {
             schema: SCHEMA,
             model: settings.model.clone(),
-            feature_rule: settings.feature_rule.name().to_owned(),
+            feature_rule: settings.feature_rule,
             dimension: vectors.dimension(),
             protocol: ProtocolSummary {
                 file: protocol.name.clone(),
@@ -195,6 +217,7 @@ impl Evaluation {
             equal_error_rate: Figure { value: equal_error.rate, interval: intervals[2] },
             tar_at_far: tar_at_far.collect(),
             curve: roc.drawn(CURVE_STEP),
+            band: band.collect(),
             genuine: Histogram::of(scores.of_kind(Kind::Genuine), BINS),
             impostor: Histogram::of(scores.of_kind(Kind::Impostor), BINS),
             bootstrap: settings.bootstrap,

@@ -9,6 +9,7 @@
 //! - [`scores`] and [`roc`]: curves, area, equal error rate, TAR at FAR by the conservative rule.
 //! - [`interval`]: bootstrap over people.
 //! - [`evaluation`]: the figures as `evaluation.json`.
+//! - [`report`]: the figures as a page, with room for sections of others.
 
 mod aside;
 pub mod evaluation;
@@ -16,6 +17,7 @@ mod feature;
 mod histogram;
 pub mod interval;
 pub mod protocol;
+pub mod report;
 pub mod roc;
 pub mod scores;
 mod vectors;

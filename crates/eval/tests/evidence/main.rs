@@ -5,10 +5,12 @@
 //! - `rules`: thresholds and accuracies against brute force and NumPy.
 //! - `resampling`: intervals over people.
 //! - `file`: `evaluation.json` and its errors.
+//! - `page`: the report: what it says, that it stands alone, that strangers cannot write markup into it.
 
 mod curve;
 mod file;
 mod made;
+mod page;
 mod protocol;
 mod resampling;
 mod rules;
