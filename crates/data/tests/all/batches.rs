@@ -160,6 +160,21 @@ fn an_image_is_varied_anew_in_each_epoch() {
 }
 
 #[test]
+fn images_of_one_epoch_are_varied_each_for_itself() {
+    let (_folder, store) = store(u64::MAX);
+    let take = |flip| {
+        let settings = LoaderSettings { batch: 5, ..settings(1, Augment { flip, ..Augment::NONE }) };
+        take(&store, settings, Position::default(), 8)
+    };
+    let mixed = take(0.5).iter().zip(&take(0.0)).any(|(varied, plain)| {
+        let images = varied.pixels.chunks(INPUT.rgb_bytes()).zip(plain.pixels.chunks(INPUT.rgb_bytes()));
+        let flipped = images.filter(|(one, other)| one != other).count();
+        (1..5).contains(&flipped)
+    });
+    assert!(mixed, "in each epoch all images are flipped, or none");
+}
+
+#[test]
 fn an_image_that_vanishes_during_training_is_an_error_with_its_name() {
     let (folder, store) = store(0);
     fs_err::remove_file(folder.path().join("bob/1.png")).unwrap();
