@@ -223,6 +223,8 @@ fn a_stated_size_over_the_limit_is_refused_before_pixels_exist() {
         assert!(text.contains("people/ann.jpg") && text.contains("60000 x 60000"), "{text}");
         assert!(text.contains(&Limits::default().pixels.to_string()), "{text}");
     }
+    // 2^16 x 2^16 is 0 in 32 bits.
+    assert!(matches!(fault(b"P5 65536 65536 255\n0"), ImageFault::TooManyPixels { width: 65_536, .. }));
     // WebP states at most 16384 a side; here 16383 x 16383 in the lossless header.
     let bits = (16_382_u32 | (16_382 << 14)).to_le_bytes();
     let mut webp = b"RIFF\x12\0\0\0WEBPVP8L\x05\0\0\0\x2F".to_vec();
