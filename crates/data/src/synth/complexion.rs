@@ -7,12 +7,12 @@ use super::draw::Draw;
 const SKIN: [[u8; 3]; 8] = [
     [244, 218, 203],
     [236, 200, 176],
-    [222, 178, 146],
-    [202, 150, 114],
-    [170, 118, 84],
-    [134, 88, 60],
-    [98, 63, 44],
-    [66, 43, 33],
+    [224, 184, 156],
+    [206, 160, 130],
+    [176, 130, 101],
+    [142, 101, 77],
+    [107, 75, 58],
+    [76, 54, 44],
 ];
 
 /// Hair from black to blond by its pigment, sRGB.
@@ -43,9 +43,9 @@ impl Skin {
         let (red, yellow) = (draw.around(0.0, 0.05), draw.around(0.0, 0.06));
         colour[0] *= 1.0 + red;
         colour[2] *= 1.0 - yellow;
-        let red_lips = draw.uniform(0.25, 0.75) * (1.1 - 0.4 * build);
+        let red_lips = draw.uniform(0.35, 0.95) * (1.1 - 0.4 * build);
         let lips =
-            blend(scale(colour, 0.82), [colour[0] * 0.86, colour[1] * 0.44, colour[2] * 0.5], red_lips);
+            blend(scale(colour, 0.82), [colour[0] * 0.88, colour[1] * 0.4, colour[2] * 0.46], red_lips);
         let count = if draw.chance(0.45) { draw.uniform(1.0, 4.99) as usize } else { 0 };
         let moles = (0..count)
             .map(|_| [draw.uniform(-29.0, 29.0), draw.uniform(26.0, 108.0), draw.uniform(0.55, 1.35)])
@@ -55,7 +55,7 @@ impl Skin {
             colour,
             lips,
             blush: draw.uniform(0.1, 0.7) * (1.0 - 0.7 * melanin),
-            shine: draw.uniform(0.05, 0.3),
+            shine: draw.uniform(0.03, 0.16),
             mottle: draw.uniform(0.2, 1.0),
             freckles: if melanin < 0.5 && draw.chance(0.25) { draw.uniform(0.3, 1.0) } else { 0.0 },
             wrinkles: (age - 0.45).max(0.0) * 1.8 * draw.uniform(0.5, 1.0),
@@ -123,7 +123,7 @@ impl Hair {
             line: draw.around(14.5, 3.0) - 5.0 * receding.min(1.0),
             recession: draw.uniform(1.0, 4.0) + 11.0 * receding,
             peak: draw.around(0.0, 1.6),
-            end: if long { draw.uniform(92.0, 150.0) } else { draw.uniform(54.0, 74.0) },
+            end: if long && !bald { draw.uniform(92.0, 150.0) } else { draw.uniform(54.0, 74.0) },
             fringe: if !cropped && draw.chance(0.45) { draw.uniform(3.0, 23.0) } else { 0.0 },
             parting: draw.uniform(-24.0, 24.0),
             sweep: draw.uniform(-0.6, 0.6),
@@ -152,7 +152,7 @@ pub(super) fn iris(draw: &mut Draw, melanin: f32) -> Colour {
     let brown = ramp(&[[36, 20, 14], [66, 38, 22], [104, 66, 36]], draw.uniform(0.0, 1.0));
     if draw.chance(0.7 - 1.4 * melanin) {
         let light = ramp(
-            &[[112, 92, 52], [98, 112, 74], [104, 126, 118], [92, 128, 160], [130, 146, 158]],
+            &[[104, 84, 50], [92, 102, 72], [96, 112, 106], [88, 112, 134], [116, 128, 138]],
             draw.uniform(0.0, 1.0),
         );
         return scale(light, draw.uniform(0.75, 1.1));

@@ -140,13 +140,14 @@ pub(super) fn ear(shape: &Shape, side: f32) -> Sheet {
     let own = &shape.identity.ears;
     let (across, along) = (10, 15);
     let mut sheet = Sheet::new(Material::Ear, across, along);
-    let angle = own.protrusion.clamp(0.12, 1.0) * (1.0 + side * shape.identity.asymmetry[4]);
+    let angle = own.protrusion.clamp(0.25, 1.1) * (1.0 + side * shape.identity.asymmetry[4]);
     let (outward, back) = (angle.sin(), -angle.cos());
     for row in 0..along {
         let q = 2.0 * row as f32 / (along - 1) as f32 - 1.0;
         let y = own.middle + own.height * q;
-        let reach = own.width * (1.0 - q * q).max(0.0).powf(0.42) * (1.0 - 0.3 * (q + 0.25));
-        let start = shape.width(own.middle + 6.0 * q) * 0.955;
+        let reach = own.width * (1.0 - q * q).max(0.0).powf(0.42) * (1.0 - 0.22 * (q + 0.25));
+        // The front of the ear runs down along the side of the head, and leans back a little above.
+        let start = shape.width(own.middle) * (0.975 - 0.015 * q);
         for column in 0..across {
             // Columns run left to right in the picture, so that the sheet faces the viewer.
             let place = column as f32 / (across - 1) as f32;
@@ -155,8 +156,8 @@ pub(super) fn ear(shape: &Shape, side: f32) -> Sheet {
             let bowl = hill(p - 0.32, q - 0.1, 0.42, 0.6);
             let lift = 1.6 * rim - 2.0 * bowl;
             let x = side * (start + reach * p * outward) + side * lift * 0.4;
-            let z = -3.0 + reach * p * back - 3.0 * q.min(0.0).powi(2) + lift;
-            let openness = 0.9 - 0.5 * bowl - 0.12 * (1.0 - rim);
+            let z = 2.0 + 2.5 * q + reach * p * back + lift;
+            let openness = (0.92 - 0.75 * bowl - 0.15 * (1.0 - rim)).max(0.2);
             sheet.push([x, y, z], [x, y, 0.0, 0.0, 0.0, 0.0, 0.9, 0.0], openness);
         }
     }

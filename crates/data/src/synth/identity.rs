@@ -128,8 +128,8 @@ impl Identity {
             ears: Ears {
                 height: draw.around(15.0, 1.8) + age,
                 width: draw.around(12.0, 1.2),
-                middle: draw.around(61.0, 1.6),
-                protrusion: draw.around(0.5, 0.2),
+                middle: draw.around(60.0, 1.8),
+                protrusion: draw.around(0.62, 0.2),
             },
             hair: Hair::sample(draw, build, age, skin.melanin),
             skin,
@@ -164,12 +164,12 @@ impl Skull {
     fn sample(draw: &mut Draw, build: f32) -> Skull {
         let width = draw.around(0.0, 1.5) + build;
         Skull {
-            cranium: draw.around(38.5, 1.6) + width * 0.8,
-            temple: draw.around(36.3, 1.2) + width * 0.8,
+            cranium: draw.around(38.2, 1.6) + width * 0.8,
+            temple: draw.around(37.0, 1.2) + width * 0.8,
             cheekbone: draw.around(36.6, 1.5) + width,
             jaw: draw.around(28.6, 2.2) + width * 0.7 + 2.4 * build,
             chin: draw.around(12.5, 2.4) + 3.0 * build,
-            chin_height: draw.around(114.3, 2.4) + 2.0 * build,
+            chin_height: draw.around(109.8, 2.0) + 2.2 * build,
             crown_height: draw.around(-11.0, 4.0),
             squareness: draw.uniform(0.82, 1.02),
             brow_ridge: draw.around(0.7, 0.5).max(0.0) + 2.0 * build,
@@ -188,8 +188,8 @@ impl Eyes {
         let monolid = draw.chance(0.22);
         Eyes {
             half_width: draw.around(8.4, 0.75),
-            upper: draw.around(3.7, 0.6) - 0.6 * build - 0.4 * age,
-            lower: draw.around(2.3, 0.4),
+            upper: draw.around(3.05, 0.55) - 0.35 * build - 0.35 * age,
+            lower: draw.around(2.1, 0.35),
             tilt: draw.around(0.07, 0.08) - 0.04 * age,
             peak: draw.around(-0.05, 0.16),
             depth: draw.around(3.2, 1.3) + build - if monolid { 1.6 } else { 0.0 },
@@ -210,7 +210,7 @@ impl Brows {
             length: draw.around(12.0, 1.0),
             inner: draw.around(-9.4, 1.2) - 0.6 * build,
             arch: draw.around(2.3, 1.0) - 1.0 * build,
-            tilt: draw.around(0.05, 0.09),
+            tilt: draw.around(-0.02, 0.09),
             density: draw.uniform(0.55, 1.0),
             taper: draw.uniform(0.25, 0.75),
         }
@@ -229,7 +229,7 @@ impl Nose {
             wing: draw.around(9.2, 0.7) + 1.3 * breadth + 0.4 * build,
             wing_height: draw.around(2.2, 0.6),
             droop: draw.around(0.2, 0.9),
-            nostril: draw.around(1.9, 0.3) + 0.3 * breadth,
+            nostril: draw.around(1.65, 0.25) + 0.3 * breadth,
         }
     }
 }
@@ -238,8 +238,8 @@ impl Mouth {
     fn sample(draw: &mut Draw, build: f32, age: f32) -> Mouth {
         let full = draw.around(0.0, 0.7);
         Mouth {
-            upper: (draw.around(3.7, 0.6) + 0.7 * full - 0.7 * build - 0.7 * age).max(1.6),
-            lower: (draw.around(5.0, 0.6) + 0.8 * full - 0.6 * build - 0.6 * age).max(2.6),
+            upper: (draw.around(4.0, 0.7) + 0.9 * full - 0.7 * build - 0.6 * age).max(1.7),
+            lower: (draw.around(5.4, 0.7) + 0.9 * full - 0.6 * build - 0.6 * age).max(2.8),
             bow: draw.uniform(0.05, 0.5),
             curve: draw.around(0.3, 0.7),
             fullness: draw.around(1.6, 0.4) + 0.5 * full,

@@ -7,7 +7,7 @@ use super::sheet::{Attribute, Material, Sheet};
 const CELLS: usize = 72;
 const CELL: f32 = 2.6;
 /// A surface this much deeper than the nearest one in its cell is in the shade.
-const BIAS: f32 = 4.0;
+const BIAS: f32 = 4.5;
 
 /// Depth of the nearest surface towards the lamp, on a grid across the light.
 pub(super) struct Shadows {
@@ -72,7 +72,7 @@ fn cell(u: f32, v: f32) -> Option<usize> {
 pub(super) fn illuminate(sheet: &mut Sheet, light: &Light, shadows: &Shadows) {
     // Skin scatters light sideways, red the most, so its shadows are soft and warm.
     let wrap = match sheet.material {
-        Material::Skin | Material::Ear => [0.3, 0.16, 0.12],
+        Material::Skin | Material::Ear => [0.27, 0.18, 0.15],
         Material::Body | Material::Hair | Material::Hat => [0.15; 3],
     };
     let l = light.direction;
@@ -91,7 +91,7 @@ pub(super) fn illuminate(sheet: &mut Sheet, light: &Light, shadows: &Shadows) {
             for channel in 0..3 {
                 let lamp = ((toward + wrap[channel]) / (1.0 + wrap[channel])).max(0.0);
                 sheet.values[i][Attribute::LIGHT + channel] =
-                    light.lamp[channel] * lamp * lit * (0.4 + 0.6 * sheet.openness[i])
+                    light.lamp[channel] * lamp * lit * (0.55 + 0.45 * sheet.openness[i])
                         + light.ambient[channel] * sky;
             }
             let mirrored = (n[0] * half[0] + n[1] * half[1] + n[2] * half[2]).max(0.0);

@@ -27,6 +27,8 @@ mod relief;
 mod render;
 mod shape;
 mod sheet;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod view;
 

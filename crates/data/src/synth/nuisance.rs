@@ -276,7 +276,7 @@ impl Light {
         let elevation = 0.45 + draw.around(0.05, 0.38) * k;
         let direction = [azimuth.sin() * elevation.cos(), -elevation.sin(), azimuth.cos() * elevation.cos()];
         let hardness = (0.58 + draw.around(0.0, 0.2) * k).clamp(0.15, 0.95);
-        let warm = draw.around(0.0, 0.11 * k);
+        let warm = draw.around(0.0, 0.07 * k);
         let tint = [1.0 + warm, 1.0, 1.0 - 1.2 * warm];
         let sky = draw.around(0.0, 0.08 * k);
         Light {
@@ -295,7 +295,7 @@ impl Expression {
         Expression {
             smile: (smile * k).clamp(-0.6, 1.0),
             open: (open * k).min(1.0),
-            brows: (draw.around(0.0, 0.4) * k).clamp(-1.0, 1.0),
+            brows: (draw.around(0.08, 0.32) * k).clamp(-1.0, 1.0),
             lids: (lids * k.min(1.0) + 0.15 * smile.max(0.0) * k).clamp(-0.5, 1.0),
             pucker: if smile < 0.1 && draw.chance(0.08) { draw.uniform(0.2, 1.0) * k.min(1.0) } else { 0.0 },
             gaze: [
@@ -382,11 +382,11 @@ impl Camera {
         Camera {
             exposure: (draw.around(0.0, 0.28) * k).exp(),
             contrast: 1.0 + draw.around(0.0, 0.1 * k),
-            saturation: if grey { 0.0 } else { (1.0 + draw.around(-0.04, 0.16 * k)).max(0.0) },
+            saturation: if grey { 0.0 } else { (1.0 + draw.around(-0.08, 0.13 * k)).max(0.0) },
             balance: [1.0 + draw.around(0.0, 0.05 * k), 1.0, 1.0 + draw.around(0.0, 0.07 * k)],
-            blur: if blurred { draw.uniform(0.3, 1.2) * k } else { 0.0 },
-            resolution: if small { draw.uniform(0.38, 0.8) } else { 1.0 },
-            noise: draw.uniform(0.004, 0.03) * k,
+            blur: if blurred { draw.uniform(0.3, 1.1) * k } else { 0.0 },
+            resolution: if small { draw.uniform(0.45, 0.85) } else { 1.0 },
+            noise: draw.uniform(0.003, 0.022) * k,
             texture: draw.bits() as u32,
         }
     }

@@ -149,9 +149,9 @@ fn hand(d: Point, angle: f32, colour: Colour, lit: &dyn Fn([f32; 3], Colour) -> 
     let (u, v) = (d[0] * c + d[1] * s, -d[0] * s + d[1] * c);
     let mut best: Option<(f32, [f32; 3], f32)> = None;
     for finger in 0..4 {
-        let place = (finger as f32 - 1.5) * 7.4;
-        let length = [19.0, 24.0, 25.5, 22.0][finger];
-        let radius = 4.1 - 0.25 * (u / length).clamp(0.0, 1.0);
+        let place = (finger as f32 - 1.5) * 6.9;
+        let length = [22.0, 28.0, 30.0, 26.0][finger];
+        let radius = 3.9 - 0.7 * (u / length).clamp(0.0, 1.0);
         let along = u.clamp(0.0, length);
         let (du, dv) = (u - along, v - place * (1.0 + 0.006 * along));
         let distance = du.hypot(dv);
@@ -160,18 +160,20 @@ fn hand(d: Point, angle: f32, colour: Colour, lit: &dyn Fn([f32; 3], Colour) -> 
             if best.is_none_or(|(height, _, _)| up > height) {
                 let nail = hill(u - length - 0.6, dv, 3.0, 2.6);
                 let knuckle = hill(u - 0.45 * length, dv, 1.6, 4.5);
-                best =
-                    Some((up, [du / radius, dv / radius, up / radius], 1.0 + 0.18 * nail - 0.16 * knuckle));
+                // Fingers run into the back of the hand.
+                let apart = step(-1.0, 9.0, u);
+                let normal = [apart * du / radius, apart * dv / radius, mix(0.9, up / radius, apart)];
+                best = Some((mix(4.0, up, apart), normal, 1.0 + 0.18 * nail - 0.16 * knuckle));
             }
         }
     }
-    if best.is_none() && u < 3.0 && v.abs() < 16.5 + 0.05 * u && u > -60.0 {
-        best = Some((4.0, [0.0, 0.5 * (v / 16.5).powi(3), 0.87], 0.95));
+    if best.is_none() && u < 3.0 && v.abs() < 14.5 - 0.004 * (u + 12.0).powi(2) && u > -60.0 {
+        best = Some((4.0, [0.0, 0.8 * (v / 15.0).powi(5), 0.9], 1.0));
     }
     best.map_or(NONE, |(height, local, tone)| {
         let normal = [local[0] * c - local[1] * s, local[0] * s + local[1] * c, local[2]];
         // Fingers touch each other: darker between them.
-        let shade = tone * mix(0.5, 1.0, step(0.2, 2.6, height));
+        let shade = tone * mix(0.62, 1.0, step(0.2, 2.4, height));
         let warm = [colour[0] * shade, colour[1] * shade * shade.min(1.0).sqrt(), colour[2] * shade];
         Cover { colour: lit(normal, warm), share: 1.0 }
     })

@@ -97,7 +97,7 @@ impl<'a> Painter<'a> {
         let beard = values[Attribute::BEARD];
         if beard > 0.01 {
             let strands = noise(x * 1.1 + 0.2 * y, y * 0.75, skin.texture ^ 3);
-            let cover = (beard * 1.25 + 0.55 * strands * beard.min(1.0 - beard + 0.25)).clamp(0.0, 0.97);
+            let cover = (beard * 1.1 + 0.6 * strands * beard.min(1.0 - beard + 0.35)).clamp(0.0, 0.9);
             albedo = blend(albedo, scale(self.beard, 1.0 + 0.35 * strands), cover);
             shine *= 1.0 - 0.8 * cover;
         }
@@ -171,7 +171,7 @@ impl<'a> Painter<'a> {
         let centre = [eye.centre[0] + 3.1 * gaze[0], eye.centre[1] + 1.7 * gaze[1]];
         let (dx, dy) = (x - centre[0], y - centre[1]);
         let radius = dx.hypot(dy);
-        let mut colour = blend([0.74, 0.7, 0.67], [0.5, 0.42, 0.4], u * u);
+        let mut colour = blend([0.6, 0.565, 0.54], [0.36, 0.29, 0.27], u * u);
         // The inner corner is pink.
         colour = blend(colour, [0.55, 0.25, 0.22], 0.8 * step(-0.72, -0.98, u));
         let iris = own.iris;
@@ -195,8 +195,8 @@ impl<'a> Painter<'a> {
         for side in [-1.0, 1.0] {
             let dx = (x - tip[0]) * side - own.wing * 0.47;
             let dy = y - tip[1] - 4.4 - 0.5 * own.droop + 0.12 * dx;
-            let hole = hill(dx, dy, own.nostril * 1.5, own.nostril * 0.85);
-            look.albedo = filter(look.albedo, blend([1.0; 3], [0.14, 0.07, 0.06], (1.7 * hole).min(0.92)));
+            let hole = hill(dx, dy, own.nostril * 1.5, own.nostril * 0.8);
+            look.albedo = filter(look.albedo, blend([1.0; 3], [0.2, 0.11, 0.1], (1.5 * hole).min(0.9)));
             // The crease where the wing meets the cheek.
             let (cx, cy) = ((x - tip[0]) * side - own.wing, y - tip[1] - own.wing_height);
             let ring = (cx + 0.05 * cy * cy).abs();
@@ -204,7 +204,7 @@ impl<'a> Painter<'a> {
             look.albedo = filter(look.albedo, blend([1.0; 3], [0.72, 0.62, 0.6], crease * 0.75));
         }
         let under = hill(x - tip[0], y - tip[1] - 5.6, own.wing * 0.9, 2.2);
-        look.albedo = filter(look.albedo, blend([1.0; 3], [0.8, 0.7, 0.68], 0.6 * under));
+        look.albedo = filter(look.albedo, blend([1.0; 3], [0.86, 0.78, 0.76], 0.6 * under));
     }
 
     fn mouth(&self, look: &mut Look, x: f32, y: f32) {
@@ -219,7 +219,7 @@ impl<'a> Painter<'a> {
             let wrinkle = 1.0 + 0.08 * noise(x * 1.2, y * 0.15, self.shape.identity.skin.texture ^ 23);
             let tone = if upper { scale(self.lips, 0.84 * wrinkle) } else { scale(self.lips, wrinkle) };
             look.albedo = blend(look.albedo, tone, 0.9 * cover);
-            look.shine = mix(look.shine, 0.2, cover);
+            look.shine = mix(look.shine, 0.07, cover);
         }
         let opening = (y - lips.upper_edge).min(lips.lower_edge - y) - beyond;
         if mouth.gap > 0.3 && opening > -0.4 {
@@ -231,7 +231,7 @@ impl<'a> Painter<'a> {
             let gaps = 1.0
                 - 0.16 * step(0.7, 1.0, (u * mouth.half_width * 1.05 + 0.5).fract().mul_add(2.0, -1.0).abs());
             let shade = mix(0.55, 1.0, step(0.0, 2.0, depth)) * mix(1.0, 0.5, u * u);
-            inner = blend(inner, scale([0.72, 0.67, 0.58], gaps * shade), teeth);
+            inner = blend(inner, scale([0.6, 0.56, 0.48], gaps * shade), teeth);
             look.albedo = blend(look.albedo, inner, step(-0.4, 0.4, opening));
             look.shine *= 1.0 - step(-0.4, 0.4, opening);
         } else {
@@ -279,7 +279,7 @@ pub(super) fn hair_here(shape: &Shape, values: &Values) -> bool {
     }
     let hair = &shape.identity.hair;
     let x = values[Attribute::X] - hair.parting;
-    let ragged = 2.2 * noise(x * 0.9, values[Attribute::Y] * 0.1, hair.texture ^ 9)
-        + 1.4 * noise(x * 0.25, 0.0, hair.texture);
+    let ragged = 1.5 * noise(x * 1.5, values[Attribute::Y] * 0.1, hair.texture ^ 9)
+        + 1.0 * noise(x * 0.25, 0.0, hair.texture);
     inside + ragged > 0.0
 }
