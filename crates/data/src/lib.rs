@@ -19,6 +19,7 @@ mod reader;
 mod sampler;
 mod seed;
 mod store;
+pub mod synth;
 
 pub use augment::{
     Augment, AugmentError, Augmenter, Blur, Colour, Erase, LowResolution, Scratch, Warp, flip_horizontally,
