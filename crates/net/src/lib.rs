@@ -5,10 +5,12 @@ pub mod atomic_file;
 mod card;
 mod check;
 mod cost;
+mod fold;
 mod import;
 mod init;
 mod model;
 mod network;
+mod onnx;
 mod op;
 mod parameter;
 mod pattern;
@@ -27,10 +29,12 @@ pub use check::{
     CHANNELS_AT_MOST, ELEMENTS_AT_MOST, KERNEL_AT_MOST, NODES_AT_MOST, NetworkError, SIDE_AT_MOST,
 };
 pub use cost::{Cost, Storage, TrainingMemory};
+pub use fold::fold_batch_norm;
 pub use import::{ImportDescription, ImportError, NameRules};
 pub use init::{Init, initialise};
 pub use model::{FORMAT_VERSION, Fingerprint, InvalidModel, Model, ModelFileError};
 pub use network::{Input, Network, Node, Source};
+pub use onnx::{Normalisation, OnnxError, to_onnx, write_onnx};
 pub use op::{BatchNorm, Convolution, Dropout, Linear, Op, PRelu};
 pub use parameter::{Parameter, Role};
 pub use pattern::PatternError;

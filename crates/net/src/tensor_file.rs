@@ -211,7 +211,7 @@ impl TensorFile {
     /// An error of the file system, which names the path.
     ///
     /// # Panics
-    /// As [`write`].
+    /// As [`write()`].
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let arrays: Vec<NamedArray<'_>> = self
             .tensors
@@ -239,7 +239,7 @@ pub fn write(path: &Path, metadata: &BTreeMap<String, String>, arrays: &[NamedAr
 /// The sink's.
 ///
 /// # Panics
-/// As [`write`].
+/// As [`write()`].
 pub fn write_to(
     sink: &mut dyn Write,
     metadata: &BTreeMap<String, String>,

@@ -7,6 +7,7 @@
 //! - `hostile`: does a damaged file ever do anything but return an error?
 //! - `import`: do foreign names find their parameters?
 //! - `model_file`: does a model survive writing, and is every mismatch named?
+//! - `onnx`: do folding and export keep what a network computes?
 //! - `start`: do fresh weights have the published distributions?
 //! - `torch`: are PyTorch's files read in full, and is anything else in them refused?
 
@@ -18,5 +19,7 @@ mod fixture;
 mod hostile;
 mod import;
 mod model_file;
+mod naive;
+mod onnx;
 mod start;
 mod torch;

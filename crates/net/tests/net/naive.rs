@@ -1,0 +1,109 @@
+//! What a network computes, written down from the definitions: one image, channel by channel, in f64.
+
+use net::{Network, Op, Shape, Source, Weights};
+
+/// Values of one activation in channel, height, width order.
+#[derive(Clone)]
+struct Map {
+    shape: Shape,
+    values: Vec<f64>,
+}
+
+impl Map {
+    /// The value at a position, which is 0 in the padding.
+    fn at(&self, channel: usize, row: isize, column: isize) -> f64 {
+        let inside =
+            |position: isize, size: usize| usize::try_from(position).ok().filter(|place| *place < size);
+        match (inside(row, self.shape.height), inside(column, self.shape.width)) {
+            (Some(row), Some(column)) => {
+                self.values[(channel * self.shape.height + row) * self.shape.width + column]
+            }
+            _ => 0.0,
+        }
+    }
+}
+
+/// The feature of an image given in channel, height, width order.
+pub(crate) fn feature(network: &Network, weights: &Weights, image: &[f64]) -> Vec<f64> {
+    let shapes = network.shapes();
+    let image = Map { shape: network.image_shape(), values: image.to_vec() };
+    let mut maps: Vec<Map> = Vec::new();
+    for (node, shape) in network.nodes.iter().zip(&shapes) {
+        let input = |index: usize| match node.inputs[index] {
+            Source::Image => &image,
+            Source::Node(node) => &maps[node],
+        };
+        let parameter = |suffix: &str| -> Vec<f64> {
+            let tensor = weights.get(&format!("{}.{suffix}", node.name)).unwrap();
+            tensor.values.iter().map(|value| f64::from(*value)).collect()
+        };
+        let x = input(0);
+        let each = |value: &dyn Fn(usize, usize, usize) -> f64| -> Vec<f64> {
+            let mut values = Vec::new();
+            for channel in 0..shape.channels {
+                for row in 0..shape.height {
+                    for column in 0..shape.width {
+                        values.push(value(channel, row, column));
+                    }
+                }
+            }
+            values
+        };
+        let same = |channel: usize, row: usize, column: usize| {
+            x.values[(channel * shape.height + row) * shape.width + column]
+        };
+        let values = match &node.op {
+            Op::Convolution(convolution) => {
+                let weight = parameter("weight");
+                let bias = if convolution.bias { parameter("bias") } else { vec![0.0; shape.channels] };
+                let [height, width] = convolution.kernel;
+                let inputs = x.shape.channels / convolution.groups;
+                let outputs = shape.channels / convolution.groups;
+                each(&|out, row, column| {
+                    let mut sum = bias[out];
+                    for i in 0..inputs {
+                        for u in 0..height {
+                            for v in 0..width {
+                                let place = |start: usize, step: usize| {
+                                    (start * convolution.stride + step) as isize
+                                        - convolution.padding as isize
+                                };
+                                let from = out / outputs * inputs + i;
+                                sum += weight[((out * inputs + i) * height + u) * width + v]
+                                    * x.at(from, place(row, u), place(column, v));
+                            }
+                        }
+                    }
+                    sum
+                })
+            }
+            Op::BatchNorm(norm) => {
+                let (gamma, beta) = (parameter("weight"), parameter("bias"));
+                let (mean, variance) = (parameter("running_mean"), parameter("running_var"));
+                each(&|channel, row, column| {
+                    let centred = same(channel, row, column) - mean[channel];
+                    gamma[channel] * centred / (variance[channel] + f64::from(norm.epsilon)).sqrt()
+                        + beta[channel]
+                })
+            }
+            Op::PRelu(_) => {
+                let slope = parameter("weight");
+                each(&|channel, row, column| {
+                    let value = same(channel, row, column);
+                    if value > 0.0 { value } else { slope[channel] * value }
+                })
+            }
+            Op::Add => x.values.iter().zip(&input(1).values).map(|(left, right)| left + right).collect(),
+            Op::Dropout(_) => x.values.clone(),
+            Op::Linear(linear) => {
+                let weight = parameter("weight");
+                let bias = if linear.bias { parameter("bias") } else { vec![0.0; shape.channels] };
+                let row = |out: usize| &weight[out * x.values.len()..(out + 1) * x.values.len()];
+                let product = |out: usize| row(out).iter().zip(&x.values).map(|(w, x)| w * x).sum::<f64>();
+                (0..shape.channels).map(|out| bias[out] + product(out)).collect()
+            }
+        };
+        maps.push(Map { shape: *shape, values });
+    }
+    maps.pop().unwrap().values
+}
