@@ -15,7 +15,8 @@ fn step(step: u64, loss: f64) -> Event {
         learning_rate: 0.1,
         margin: Some(0.35),
         scale: Some(64.0),
-        mean_target_cosine: 0.25,
+        mean_target_cosine: Some(0.25),
+        satisfied: 0.5,
         gradient_norm: 2.0,
         timing: Pace { unix_seconds: 1.75e9, images_per_second: 27.0 },
     })
