@@ -16,7 +16,7 @@ pub enum Kind {
     FeatureGradient,
     /// The gradient with respect to a trained value of the backbone.
     Gradient,
-    /// A class centre, after the step.
+    /// A class centre, when the loss is not finite.
     Centres,
 }
 

@@ -2,7 +2,8 @@
 
 use data::Batch;
 use engine::{
-    Centres, Gradients, Head, Parameters, Pixels, PlanError, Pool, PoolError, Sgd, SgdStep, TrainingPlan,
+    Centres, Gradients, Head, HeadOutput, Parameters, Pixels, PlanError, Pool, PoolError, Sgd, SgdStep,
+    TrainingPlan,
 };
 use margin::Loss;
 use net::tensor_file::{Array, NamedArray, Values, ValuesRef};
@@ -138,14 +139,17 @@ impl Learner {
             let pixels = Pixels { bytes: &part.pixels, mean, scale };
             let dropout_seed = mix(seed, step * parts.len() as u64 + index as u64);
             let features = self.plan.forward(&self.pool, &mut self.parameters, pixels, dropout_seed);
+            if let Some(bad) = BadValue::find(Kind::Features, "features", features) {
+                return Err(self.bad_parameter().unwrap_or(bad));
+            }
             let centres = match parts.len() {
                 1 => Centres::Descend(descent),
                 _ => Centres::AddGradient(&mut self.d_centres),
             };
             let output =
                 self.head.step(&self.pool, loss, features, &part.labels, &mut self.d_features, centres);
-            if !output.loss.is_finite() {
-                return Err(self.first_bad_value(output.loss));
+            if let Some(bad) = self.bad_output(&output) {
+                return Err(bad);
             }
             update.loss += share * output.loss;
             for sample in &output.samples {
@@ -161,7 +165,7 @@ impl Learner {
         }
         update.gradient_norm = self.gradients.norm(&self.pool);
         if !update.gradient_norm.is_finite() {
-            return Err(self.first_bad_value(update.loss));
+            return Err(self.bad_gradient());
         }
         if update.gradient_norm > clip_norm {
             self.gradients.scale(&self.pool, (clip_norm / update.gradient_norm) as f32);
@@ -170,40 +174,39 @@ impl Learner {
         Ok(update)
     }
 
-    /// The first tensor, in the order in which a step makes them, that holds a value that is not finite.
-    fn first_bad_value(&self, loss: f64) -> BadValue {
-        let entries = self.parameters.entries();
-        let trained = entries.iter().filter(|entry| entry.role.is_trained());
-        let followed = entries.iter().filter(|entry| !entry.role.is_trained());
-        let in_parameters = trained
-            .clone()
-            .map(|entry| (entry, self.parameters.trained()))
-            .chain(followed.map(|entry| (entry, self.parameters.statistics())))
-            .find_map(|(entry, values)| {
-                BadValue::find(Kind::Parameter, &entry.name, &values[entry.range.clone()])
-            });
-        let in_loss = || {
-            (!loss.is_finite()).then(|| BadValue {
+    /// The first parameter or running statistic that is not finite.
+    fn bad_parameter(&self) -> Option<BadValue> {
+        self.parameters.entries().iter().find_map(|entry| {
+            let values = match entry.role.is_trained() {
+                true => self.parameters.trained(),
+                false => self.parameters.statistics(),
+            };
+            BadValue::find(Kind::Parameter, &entry.name, &values[entry.range.clone()])
+        })
+    }
+
+    /// What the head made of finite features that is not finite.
+    fn bad_output(&self, output: &HeadOutput) -> Option<BadValue> {
+        let values = output.samples.iter().flat_map(|sample| [sample.loss, sample.target]);
+        let bad = std::iter::once(output.loss).chain(values).find(|value| !value.is_finite());
+        bad.map(|value| {
+            BadValue::find(Kind::Centres, CENTRES, self.head.weights()).unwrap_or(BadValue {
                 kind: Kind::Loss,
                 name: "loss".to_owned(),
                 index: 0,
-                value: loss,
+                value,
             })
-        };
-        // The backward pass goes from the last parameter to the first.
-        let in_gradients = || {
-            trained.rev().find_map(|entry| {
-                let values = &self.gradients.values()[entry.range.clone()];
-                BadValue::find(Kind::Gradient, &entry.name, values)
-            })
-        };
-        in_parameters
-            .or_else(|| BadValue::find(Kind::Features, "features", self.plan.features()))
-            .or_else(in_loss)
-            .or_else(|| BadValue::find(Kind::FeatureGradient, "features", &self.d_features))
-            .or_else(in_gradients)
-            .or_else(|| BadValue::find(Kind::Centres, CENTRES, self.head.weights()))
-            // Every gradient is finite and their norm is not: its square overflows.
+        })
+        .or_else(|| BadValue::find(Kind::FeatureGradient, "features", &self.d_features))
+    }
+
+    /// The gradient that went bad first: the backward pass goes from the last parameter to the first.
+    fn bad_gradient(&self) -> BadValue {
+        let trained = self.parameters.entries().iter().rev().filter(|entry| entry.role.is_trained());
+        trained
+            .map(|entry| (&entry.name, &self.gradients.values()[entry.range.clone()]))
+            .find_map(|(name, values)| BadValue::find(Kind::Gradient, name, values))
+            // Every gradient is finite and the sum of their squares is not.
             .unwrap_or(BadValue {
                 kind: Kind::Gradient,
                 name: "all parameters together".to_owned(),

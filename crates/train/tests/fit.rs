@@ -237,8 +237,13 @@ fn another_seed_gives_another_run() {
 #[test]
 fn training_learns_to_tell_coloured_people_apart() {
     let workshop = Workshop::new();
-    let recipe =
-        workshop.recipe(&["schedule.length=80 steps", "run.checkpoints.every=80 steps", "network.dropout=0"]);
+    let recipe = workshop.recipe(&[
+        "schedule.length=80 steps",
+        "run.checkpoints.every=80 steps",
+        "network.dropout=0",
+        "data.augment={flip=0.5}",
+        "optimizer.learning_rate=0.1",
+    ]);
     workshop.train_to_the_end("run", &recipe);
     let events = journal::read(&workshop.path("run/journal.jsonl")).unwrap();
     let satisfied: Vec<f64> = events
@@ -369,7 +374,7 @@ fn a_finished_run_taken_up_again_writes_the_same_model() {
 fn a_run_is_not_resumed_with_another_network_recipe_or_data() {
     let workshop = Workshop::new();
     workshop.train("run", &workshop.recipe(&[]), &mut stop_at(2)).unwrap();
-    let mut refusal = |overrides: &[&str]| {
+    let refusal = |overrides: &[&str]| {
         let error = workshop.train("run", &workshop.recipe(overrides), &mut |_, _| {}).unwrap_err();
         assert!(matches!(error, FitError::Checkpoint(CheckpointError::OtherRun { .. })), "{error}");
         error.to_string()
