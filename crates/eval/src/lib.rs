@@ -1,1 +1,29 @@
 //! Embeddings to evidence: protocols, verification curves and reports.
+//!
+//! The way through: a [`Protocol`] says which images are compared, the caller brings one row of [`Vectors`] for each
+//! of its images, and an [`Evaluation`] holds every figure with the rule that made it and its interval. No picture is
+//! ever read here.
+//!
+//! - [`protocol`]: pair files, folds, missing images.
+//! - [`verification`]: accuracy over folds, thresholds by a named [`Rule`].
+//! - [`scores`] and [`roc`]: curves, area, equal error rate, TAR at FAR by the conservative rule.
+//! - [`interval`]: bootstrap over people.
+//! - [`evaluation`]: the figures as `evaluation.json`.
+
+mod aside;
+pub mod evaluation;
+mod feature;
+mod histogram;
+pub mod interval;
+pub mod protocol;
+pub mod roc;
+pub mod scores;
+mod vectors;
+pub mod verification;
+
+pub use evaluation::{Evaluation, ModelIdentity, Settings};
+pub use feature::{FeatureRule, UnknownFeatureRule};
+pub use histogram::Histogram;
+pub use protocol::Protocol;
+pub use vectors::{Vectors, VectorsError};
+pub use verification::{Rule, Verifier};

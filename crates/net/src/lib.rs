@@ -5,13 +5,17 @@ pub mod atomic_file;
 mod card;
 mod check;
 mod cost;
+mod import;
 mod init;
 mod model;
 mod network;
 mod op;
 mod parameter;
+mod pattern;
+mod pickle;
 mod shape;
 pub mod tensor_file;
+mod torch_file;
 mod weights;
 
 pub use architecture::{Architecture, ArchitectureError, Family, INPUT_SIDES, WIDTHS};
@@ -23,10 +27,14 @@ pub use check::{
     CHANNELS_AT_MOST, ELEMENTS_AT_MOST, KERNEL_AT_MOST, NODES_AT_MOST, NetworkError, SIDE_AT_MOST,
 };
 pub use cost::{Cost, Storage, TrainingMemory};
+pub use import::{ImportDescription, ImportError, NameRules};
 pub use init::{Init, initialise};
 pub use model::{FORMAT_VERSION, Fingerprint, InvalidModel, Model, ModelFileError};
 pub use network::{Input, Network, Node, Source};
 pub use op::{BatchNorm, Convolution, Dropout, Linear, Op, PRelu};
 pub use parameter::{Parameter, Role};
+pub use pattern::PatternError;
+pub use pickle::PickleError;
 pub use shape::Shape;
+pub use torch_file::{TorchFile, TorchFileError};
 pub use weights::{Tensor, Weights, WeightsError};

@@ -287,7 +287,8 @@ pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, TensorFileE
 
 const METADATA_KEY: &str = "__metadata__";
 
-fn read_values<T, const BYTES: usize>(data: &[u8], decode: impl Fn([u8; BYTES]) -> T) -> Vec<T> {
+/// Decodes little-endian values.
+pub(crate) fn read_values<T, const BYTES: usize>(data: &[u8], decode: impl Fn([u8; BYTES]) -> T) -> Vec<T> {
     let (values, _) = data.as_chunks::<BYTES>();
     values.iter().map(|bytes| decode(*bytes)).collect()
 }

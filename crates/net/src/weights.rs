@@ -1,10 +1,10 @@
 //! Values of a network's parameters, by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use crate::Network;
+use crate::{Network, Role};
 
 /// An array of numbers in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +64,7 @@ impl Weights {
     /// Checks that these are exactly the network's parameters, of the right shapes and finite.
     ///
     /// # Errors
-    /// The first parameter that is missing, superfluous, of the wrong shape or not finite.
+    /// The first parameter that is missing, superfluous, of the wrong shape, not finite or a negative variance.
     ///
     /// # Panics
     /// If the network does not pass [`Network::check`].
@@ -85,10 +85,14 @@ impl Weights {
             if let Some(index) = tensor.values.iter().position(|value| !value.is_finite()) {
                 return Err(WeightsError::NotFinite { name, index, value: tensor.values[index] });
             }
+            if parameter.role == Role::RunningVariance
+                && let Some(index) = tensor.values.iter().position(|value| *value < 0.0)
+            {
+                return Err(WeightsError::NegativeVariance { name, index, value: tensor.values[index] });
+            }
         }
         if self.len() > parameters.len() {
-            let known: std::collections::BTreeSet<&str> =
-                parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+            let known: BTreeSet<&str> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
             if let Some((name, _)) = self.iter().find(|(name, _)| !known.contains(name)) {
                 return Err(WeightsError::Extra { name: name.to_owned() });
             }
@@ -127,6 +131,16 @@ pub enum WeightsError {
     /// A value is infinite or not a number.
     #[error("tensor {name} is not finite at index {index}: {value}")]
     NotFinite {
+        /// Name of the tensor.
+        name: String,
+        /// Index of the first such value.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// A running variance is negative.
+    #[error("tensor {name} is a variance and negative at index {index}: {value}")]
+    NegativeVariance {
         /// Name of the tensor.
         name: String,
         /// Index of the first such value.

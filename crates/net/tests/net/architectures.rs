@@ -58,6 +58,19 @@ fn only_opening_convolutions_of_sphereface_have_a_bias_and_none_with_batch_norma
     assert_eq!(norms, 20);
 }
 
+/// Twelve of fifteen bottlenecks keep their shape: all but the first of the three groups with stride 2.
+#[test]
+fn bottlenecks_of_mobilefacenet_have_a_shortcut_where_the_shape_stays() {
+    let network = Architecture::new(Family::MobileFaceNet, None).build().unwrap();
+    let sums: Vec<usize> = network
+        .nodes
+        .iter()
+        .filter(|node| matches!(node.op, Op::Add))
+        .map(|node| node.name.trim_matches(|letter: char| !letter.is_ascii_digit()).parse().unwrap())
+        .collect();
+    assert_eq!(sums, [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 13, 14]);
+}
+
 #[test]
 fn residual_units_add_the_input_of_their_first_convolution() {
     let network = build(Family::SphereFace, 20, [112, 96]);

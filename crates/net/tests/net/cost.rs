@@ -14,7 +14,7 @@ fn every_operation_costs_what_counting_by_hand_gives() {
     assert_eq!(cost.feature_dimension, 5);
 }
 
-/// 221 million multiply-adds at 112 x 112, arXiv:1804.07573, section 3.3.
+/// 221 million multiply-adds at 112 x 112, as arXiv:1908.09124 (abstract) states for this network.
 #[test]
 fn mobilefacenet_costs_what_its_paper_says() {
     let architecture =

@@ -5,8 +5,10 @@
 //! - `cost`: are multiply-adds and bytes what counting by hand gives?
 //! - `description`: which networks are refused, and what shapes follow?
 //! - `hostile`: does a damaged file ever do anything but return an error?
+//! - `import`: do foreign names find their parameters?
 //! - `model_file`: does a model survive writing, and is every mismatch named?
 //! - `start`: do fresh weights have the published distributions?
+//! - `torch`: are PyTorch's files read in full, and is anything else in them refused?
 
 mod architectures;
 mod atomic;
@@ -14,5 +16,7 @@ mod cost;
 mod description;
 mod fixture;
 mod hostile;
+mod import;
 mod model_file;
 mod start;
+mod torch;

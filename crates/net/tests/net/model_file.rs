@@ -140,17 +140,18 @@ fn tensors_that_do_not_fit_the_network_are_named() {
     assert_eq!(extra, "tensor that the network does not have: more");
     let reshaped = after(|file| file.tensors.get_mut("feature.weight").unwrap().shape = vec![168, 5]);
     assert_eq!(reshaped, "tensor feature.weight must have shape [5, 168]: [168, 5]");
-    for (value, shown) in [(f32::NAN, "NaN"), (f32::NEG_INFINITY, "-inf")] {
+    for (value, problem) in [
+        (f32::NAN, "is not finite at index 2: NaN"),
+        (f32::NEG_INFINITY, "is not finite at index 2: -inf"),
+        (-1e-9, "is a variance and negative at index 2: -0.000000001"),
+    ] {
         let message = read_after(|file| {
             let Values::F32(values) = &mut file.tensors.get_mut("norm.running_var").unwrap().values else {
                 panic!("weights are f32");
             };
             values[2] = value;
         });
-        assert!(
-            message.ends_with(&format!("tensor norm.running_var is not finite at index 2: {shown}")),
-            "{message}"
-        );
+        assert!(message.ends_with(&format!("tensor norm.running_var {problem}")), "{message}");
     }
     let message = read_after(|file| {
         file.tensors.get_mut("slope.weight").unwrap().values = Values::F64(vec![0.25; 4]);
