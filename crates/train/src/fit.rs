@@ -117,6 +117,7 @@ pub fn fit(job: &Job<'_>, hooks: &mut Hooks<'_>) -> Result<Outcome, FitError> {
         if plan.validates_after(step) {
             report.enter(Stage::Validating, hooks.progress);
             let values = (hooks.validate)(&plan.model(job, &learner)?)
+                .and_then(all_finite)
                 .map_err(|source| FitError::Validation { step, source })?;
             recorder.write(&Event::Evaluation { step, values, timing: Moment::now() })?;
             speed.skip();
@@ -140,6 +141,14 @@ pub fn fit(job: &Job<'_>, hooks: &mut Hooks<'_>) -> Result<Outcome, FitError> {
     plan.model(job, &learner)?.write(&model)?;
     recorder.write(&Event::Finished { step, timing: Moment::now() })?;
     Ok(Outcome::Finished { model })
+}
+
+/// JSON has no word for a value that is not finite, and a plot no place.
+fn all_finite(values: BTreeMap<String, f64>) -> Result<BTreeMap<String, f64>, HookError> {
+    match values.iter().find(|(_, value)| !value.is_finite()) {
+        Some((name, value)) => Err(format!("{name} is not finite: {value}").into()),
+        None => Ok(values),
+    }
 }
 
 /// Writes a checkpoint; the journal reaches the disk first, so that it never ends before its checkpoint.

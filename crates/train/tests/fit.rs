@@ -429,6 +429,21 @@ fn only_the_newest_checkpoints_stay_and_the_model_carries_its_card() {
 }
 
 #[test]
+fn a_measurement_that_is_not_finite_ends_the_run_by_name() {
+    let workshop = Workshop::new();
+    let recipe = workshop.recipe(&["validation={tree=\"people\", pairs=\"pairs.txt\", every=\"5 steps\"}"]);
+    let run = RunDirectory::create(&workshop.path("run"), &recipe.to_toml()).unwrap();
+    let stop = AtomicBool::new(false);
+    let images = Arc::new(images::open(&recipe, &|_, _| {}).unwrap());
+    let job = Job { recipe: &recipe, images, run: &run, stop: &stop, licence: None };
+    let mut validate = |_: &net::Model| Ok(BTreeMap::from([("accuracy".to_owned(), f64::NAN)]));
+    let error = fit(&job, &mut Hooks { progress: &mut |_| {}, validate: &mut validate }).unwrap_err();
+    assert!(matches!(error, FitError::Validation { step: 5, .. }), "{error}");
+    // The journal stays readable, and the checkpoint of step 3 can be resumed.
+    assert_eq!(losses(&run.journal()).len(), 5);
+}
+
+#[test]
 fn progress_tells_every_step_and_what_is_left() {
     let workshop = Workshop::new();
     let mut told = Vec::new();
