@@ -46,8 +46,8 @@ pub struct State {
     pub step: u64,
     /// Epoch of the next update, from 0.
     pub epoch: u64,
-    /// Updates that are done in that epoch.
-    pub position: u64,
+    /// Images of that epoch already used.
+    pub offset: u64,
     /// Which run it is.
     pub identity: Identity,
 }
@@ -127,14 +127,6 @@ pub enum CheckpointError {
         expected: String,
         /// The checkpoint's.
         found: String,
-    },
-    /// An array of the checkpoint does not fit the network or the head.
-    #[error("the checkpoint does not fit the network: {what}: {}", path.display())]
-    Unfit {
-        /// The checkpoint.
-        path: PathBuf,
-        /// Which array, and how it differs.
-        what: String,
     },
 }
 
@@ -356,7 +348,7 @@ mod tests {
     }
 
     fn write_step(directory: &Path, step: u64) -> std::path::PathBuf {
-        let state = State { step, epoch: 1, position: 2, identity: identity() };
+        let state = State { step, epoch: 1, offset: 2, identity: identity() };
         let weights = [step as f32, -0.0, f32::MIN_POSITIVE / 2.0, 0.1];
         let array = |name, values| NamedArray { name, shape: &[2, 2], values: ValuesRef::F32(values) };
         write(directory, &state, &[array("conv.weight", &weights)], &[array("centres", &[1.0; 4])]).unwrap()
@@ -367,7 +359,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = write_step(directory.path(), 3);
         let back = read(&path, &identity()).unwrap();
-        assert_eq!(back.state, State { step: 3, epoch: 1, position: 2, identity: identity() });
+        assert_eq!(back.state, State { step: 3, epoch: 1, offset: 2, identity: identity() });
         let Values::F32(values) = &back.backbone["conv.weight"].values else { panic!("not f32") };
         let bits: Vec<u32> = values.iter().map(|value| value.to_bits()).collect();
         assert_eq!(

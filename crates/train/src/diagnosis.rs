@@ -16,7 +16,7 @@ pub enum Kind {
     FeatureGradient,
     /// The gradient with respect to a trained value of the backbone.
     Gradient,
-    /// A class centre, after the step.
+    /// A class centre, when the loss is not finite.
     Centres,
 }
 
@@ -135,9 +135,9 @@ pub(crate) fn advice(first: &BadValue, circumstances: Circumstances) -> Vec<Stri
     if first.kind == Kind::Parameter {
         advice.push("resume from an earlier checkpoint: the weights were bad before this step".to_owned());
     }
-    advice.push(format!("a lower rate: --set optimizer.learning_rate={}", learning_rate / 3.0));
+    advice.push(format!("a lower rate: --set optimizer.learning_rate={:.1e}", learning_rate / 3.0));
     if !warms_up {
-        advice.push("a warm-up of the rate: --set schedule.warm_up=\"1 epochs\"".to_owned());
+        advice.push("a warm-up of the rate: --set schedule.warm_up=\"1 epoch\"".to_owned());
     }
     if !clips {
         advice.push("clipping: --set optimizer.clip_norm=5".to_owned());

@@ -95,8 +95,12 @@ pub struct StepRecord {
     /// Scale in force; absent where the loss has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
-    /// Mean cosine between a feature and the centre of its identity, before the update.
-    pub mean_target_cosine: f64,
+    /// Mean cosine between a feature and the centre of its identity, before the update; absent for plain softmax,
+    /// which has no cosines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_target_cosine: Option<f64>,
+    /// Share of the images whose own logit, margin included, exceeds all others.
+    pub satisfied: f64,
     /// Euclidean norm of the backbone's gradient before clipping.
     pub gradient_norm: f64,
     /// When and how fast.
@@ -289,7 +293,8 @@ mod tests {
             learning_rate: 0.1,
             margin: Some(0.35),
             scale: None,
-            mean_target_cosine: 0.25,
+            mean_target_cosine: Some(0.25),
+            satisfied: 0.5,
             gradient_norm: 1.0 / 3.0,
             timing: Pace { unix_seconds: 1.5, images_per_second: 27.0 },
         })
@@ -305,7 +310,7 @@ mod tests {
         assert_eq!(
             line,
             "{\"event\":\"step\",\"step\":7,\"epoch\":0,\"loss\":1.25,\"learning_rate\":0.1,\"margin\":0.35,\
-             \"mean_target_cosine\":0.25,\"gradient_norm\":0.3333333333333333,\
+             \"mean_target_cosine\":0.25,\"satisfied\":0.5,\"gradient_norm\":0.3333333333333333,\
              \"timing\":{\"unix_seconds\":1.5,\"images_per_second\":27.0}}"
         );
     }

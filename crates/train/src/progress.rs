@@ -32,6 +32,30 @@ pub struct Progress {
     pub time_left: Option<Duration>,
 }
 
+impl Progress {
+    pub(crate) fn at(step: u64, steps: u64) -> Self {
+        let stage = Stage::Training;
+        Self { stage, step, steps, epoch: 0, loss: None, images_per_second: None, time_left: None }
+    }
+
+    pub(crate) fn training(&mut self, step: u64, epoch: u64, loss: f64, speed: &Speed, batch: usize) {
+        *self = Self {
+            stage: Stage::Training,
+            step,
+            steps: self.steps,
+            epoch,
+            loss: Some(loss),
+            images_per_second: speed.images_per_second(batch),
+            time_left: speed.time_for(self.steps - step),
+        };
+    }
+
+    pub(crate) fn enter(&mut self, stage: Stage, tell: &mut dyn FnMut(&Self)) {
+        self.stage = stage;
+        tell(self);
+    }
+}
+
 /// Speed of training from the times of its steps.
 #[derive(Debug)]
 pub(crate) struct Speed {

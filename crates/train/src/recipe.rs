@@ -15,8 +15,8 @@ pub use default::for_folder;
 pub use error::RecipeError;
 pub use length::{Length, NotALength};
 pub use sections::{
-    Augmentation, Checkpoints, Data, Decay, LossSettings, Optimizer, Precision, Recipe, Run, Schedule, Shape,
-    Source, Unreadable, Validation,
+    Checkpoints, Data, Decay, LossSettings, Optimizer, Precision, Recipe, Run, Schedule, Shape, Source,
+    Validation,
 };
 pub use tree::Place;
 

@@ -2,6 +2,8 @@
 
 use std::f64::consts::PI;
 
+use margin::Loss;
+
 /// How the learning rate falls after the warm-up.
 ///
 /// `t` is the fraction of the steps after the warm-up that are done, `0 <= t < 1`.
@@ -99,9 +101,48 @@ impl Ramp {
     }
 }
 
+/// The loss of every step: its margin may grow at the start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LossSchedule {
+    loss: Loss,
+    warm_up: u64,
+}
+
+impl LossSchedule {
+    /// `loss`, whose `m` grows from 0 in a straight line over the first `warm_up` steps.
+    ///
+    /// # Panics
+    /// When `warm_up` is not 0 and the margin of `loss` cannot move.
+    #[must_use]
+    pub fn new(loss: Loss, warm_up: u64) -> Self {
+        assert!(warm_up == 0 || Self::can_move(&loss), "a margin warm-up of loss {}", loss.name());
+        Self { loss, warm_up }
+    }
+
+    /// Whether the loss has a margin `m` whose value 0 is no margin: a cosine or an angle, but not a factor.
+    #[must_use]
+    pub fn can_move(loss: &Loss) -> bool {
+        matches!(loss, Loss::CosFace { .. } | Loss::CosFaceRawFeatures { .. } | Loss::ArcFace { .. })
+    }
+
+    /// The loss of the update number `step`, counted from 0.
+    #[must_use]
+    pub fn at(&self, step: u64) -> Loss {
+        let margin = |to| Ramp { from: 0.0, to, steps: self.warm_up }.at(step);
+        match self.loss {
+            Loss::CosFace { s, m } => Loss::CosFace { s, m: margin(m) },
+            Loss::CosFaceRawFeatures { m } => Loss::CosFaceRawFeatures { m: margin(m) },
+            Loss::ArcFace { s, m, slope } => Loss::ArcFace { s, m: margin(m), slope },
+            other => other,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Ramp, Schedule, Shape};
+    use margin::Loss;
+
+    use super::{LossSchedule, Ramp, Schedule, Shape};
 
     fn close(left: f64, right: f64) {
         assert!((left - right).abs() <= 1e-15, "{left} is not {right}");
@@ -157,5 +198,15 @@ mod tests {
             close(ramp.at(step), margin);
         }
         assert_eq!(Ramp::constant(0.35).at(0), 0.35);
+    }
+
+    #[test]
+    fn the_margin_of_a_loss_warms_up_and_its_scale_stays() {
+        let schedule = LossSchedule::new(Loss::CosFace { s: 64.0, m: 0.5 }, 10);
+        assert_eq!(schedule.at(0), Loss::CosFace { s: 64.0, m: 0.0 });
+        assert_eq!(schedule.at(5), Loss::CosFace { s: 64.0, m: 0.25 });
+        assert_eq!(schedule.at(10), Loss::CosFace { s: 64.0, m: 0.5 });
+        let still = Loss::Combined { s: 64.0, m1: 1.0, m2: 0.3, m3: 0.2 };
+        assert_eq!(LossSchedule::new(still, 0).at(0), still);
     }
 }

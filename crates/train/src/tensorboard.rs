@@ -59,10 +59,13 @@ fn records(event: &Event) -> Vec<u8> {
             let mut scalars = vec![
                 ("train/loss".to_owned(), step.loss),
                 ("train/learning_rate".to_owned(), step.learning_rate),
-                ("train/mean_target_cosine".to_owned(), step.mean_target_cosine),
+                ("train/satisfied".to_owned(), step.satisfied),
                 ("train/gradient_norm".to_owned(), step.gradient_norm),
                 ("speed/images_per_second".to_owned(), step.timing.images_per_second),
             ];
+            scalars.extend(
+                step.mean_target_cosine.map(|cosine| ("train/mean_target_cosine".to_owned(), cosine)),
+            );
             scalars.extend(step.margin.map(|margin| ("train/margin".to_owned(), margin)));
             scalars.extend(step.scale.map(|scale| ("train/scale".to_owned(), scale)));
             (step.timing.unix_seconds, scalars)

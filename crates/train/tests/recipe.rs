@@ -74,6 +74,7 @@ fn the_resolved_recipe_writes_every_default_out() {
     insta::assert_snapshot!(load(&text, &[]).unwrap().to_toml(), @r#"
     [data]
     image = [112, 96]
+    resize = "exact"
     template = "112x96"
     mean = 127.5
     scale = 128.0
@@ -81,18 +82,34 @@ fn the_resolved_recipe_writes_every_default_out() {
     unreadable = "refuse"
     memory_mib = 1024
 
-    [data.augmentation]
+    [data.augment]
     flip = 0.5
-    shift = 0.0
-    zoom = 0.0
-    rotate = 0.0
-    brightness = 0.0
-    contrast = 0.0
-    colour = 0.0
     grey = 0.0
-    blur = 0.0
-    low_resolution = 0.0
-    erase = 0.0
+
+    [data.augment.warp]
+    probability = 0.0
+    shift = 0.03
+    scale = 0.05
+    rotate_degrees = 5.0
+
+    [data.augment.colour]
+    probability = 0.0
+    brightness = 0.2
+    contrast = 0.2
+    saturation = 0.2
+
+    [data.augment.blur]
+    probability = 0.0
+    sigma = 1.5
+
+    [data.augment.low_resolution]
+    probability = 0.0
+    smallest = 0.35
+
+    [data.augment.erase]
+    probability = 0.0
+    smallest = 0.02
+    largest = 0.2
 
     [[data.sources]]
     tree = "/faces"
@@ -148,7 +165,8 @@ fn a_resolved_recipe_parses_to_the_same_recipe() {
         unreadable = "skip"
         memory_mib = 10
         minimum_images = 3
-        augmentation = { flip = 0.25, rotate = 5.5, erase = 0.125 }
+        resize = "stretch"
+        augment = { flip = 0.25, warp = { probability = 1, rotate_degrees = 5.5 } }
         [[data.sources]]
         tree = "/faces/a"
         people = "/faces/people.txt"
@@ -311,11 +329,12 @@ fn values_out_of_range_name_the_range_the_value_and_the_place() {
         refusal(SMALLEST, &["optimizer.momentum=1"]),
         refusal(SMALLEST, &["optimizer.weight_decay=nan"]),
         refusal(SMALLEST, &["optimizer.accumulate=3"]),
-        refusal(SMALLEST, &["data.augmentation.flip=1.5"]),
-        refusal(SMALLEST, &["data.augmentation.rotate=-3"]),
+        refusal(SMALLEST, &["data.augment.flip=1.5"]),
+        refusal(SMALLEST, &["data.augment.warp.rotate_degrees=-3"]),
         refusal(SMALLEST, &["schedule.length=0 epochs"]),
         refusal(SMALLEST, &["schedule.shape.at=[\"3 steps\", \"2 steps\"]"]),
         refusal(SMALLEST, &["run.batch=0"]),
+        refusal(SMALLEST, &["run.precision=bf16"]),
         refusal(SMALLEST, &["run.seed=-1"]),
         refusal(SMALLEST, &["run.checkpoints.keep=0"]),
         refusal(SMALLEST, &["network.depth=21"]),
@@ -328,16 +347,17 @@ fn values_out_of_range_name_the_range_the_value_and_the_place() {
     recipe.toml:12: `loss.m` must be from 0 to 2, the bound 1 - W_i . W_j of two opposite centres; eq. 7 of CosFace allows at most C / (C - 1) for C people and K = 512: 2.5
     recipe.toml:11: the loss is not defined
       because loss softmax has no such parameter, remove it: s
-    --set loss={name="nsl", s=64, margin_warm_up="5 epochs"}: `loss.margin_warm_up` needs a loss with a margin `m`, which nsl has not: 5 epochs
+    --set loss={name="nsl", s=64, margin_warm_up="5 epochs"}: `loss.margin_warm_up` needs a loss with a margin `m` that can grow from 0, which nsl has not: 5 epochs
     --set optimizer.learning_rate=-1: `optimizer.learning_rate` must be above 0 and finite: -1
     --set optimizer.momentum=1: `optimizer.momentum` must be from 0 to below 1: 1
     --set optimizer.weight_decay=nan: `optimizer.weight_decay` must be from 0 to below 1: NaN
     --set optimizer.accumulate=3: `optimizer.accumulate` must divide run.batch, which is 128: 3
-    --set data.augmentation.flip=1.5: `data.augmentation.flip` is a chance from 0 to 1: 1.5
-    --set data.augmentation.rotate=-3: `data.augmentation.rotate` must be from 0 to 180 degrees: -3
+    --set data.augment.flip=1.5: `data.augment.flip` must be from 0 to 1: 1.5
+    --set data.augment.warp.rotate_degrees=-3: `data.augment.warp.rotate_degrees` must be from 0 to 180: -3
     --set schedule.length=0 epochs: `schedule.length` must be longer than nothing: 0 epochs
     --set schedule.shape.at=["3 steps", "2 steps"]: `schedule.shape.at` must be ascending times in one unit: [3 steps, 2 steps]
     --set run.batch=0: `run.batch` must be at least 1: 0
+    --set run.precision=bf16: `run.precision` must be f32 or auto, because this version has no bf16 arithmetic: bf16
     --set run.seed=-1: `run.seed`: invalid value: integer `-1`, expected u64
     --set run.checkpoints.keep=0: `run.checkpoints.keep` must be at least 1: 0
     --set network.depth=21: the network cannot be built

@@ -15,7 +15,8 @@ fn step(step: u64, loss: f64) -> Event {
         learning_rate: 0.1,
         margin: Some(0.35),
         scale: Some(64.0),
-        mean_target_cosine: 0.25,
+        mean_target_cosine: Some(0.25),
+        satisfied: 0.5,
         gradient_norm: 2.0,
         timing: Pace { unix_seconds: 1.75e9, images_per_second: 27.0 },
     })
@@ -43,7 +44,7 @@ fn masked_crc(bytes: &[u8]) -> u32 {
         }
     }
     let crc = !crc;
-    ((crc >> 15) | (crc << 17)).wrapping_add(0xA282_EAD8)
+    crc.rotate_right(15).wrapping_add(0xA282_EAD8)
 }
 
 #[test]
@@ -134,6 +135,7 @@ for tag in sorted(events.Tags()['scalars']):
     train/loss [(1, 3.5, 1750000000.0), (300, 0.25, 1750000000.0)]
     train/margin [(1, 0.35, 1750000000.0), (300, 0.35, 1750000000.0)]
     train/mean_target_cosine [(1, 0.25, 1750000000.0), (300, 0.25, 1750000000.0)]
+    train/satisfied [(1, 0.5, 1750000000.0), (300, 0.5, 1750000000.0)]
     train/scale [(1, 64.0, 1750000000.0), (300, 64.0, 1750000000.0)]
     "#);
 }

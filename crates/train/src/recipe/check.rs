@@ -1,13 +1,16 @@
 //! From a recipe as written to one that can be trained.
 
+use std::fmt::Display;
+
 use margin::bounds::{self, MarginBound};
 use net::ArchitectureError;
 
 use super::decode::nearest;
 use super::error::RecipeError;
 use super::length::Length;
-use super::sections::{Recipe, Shape};
+use super::sections::{Precision, Recipe, Shape};
 use super::tree::{Place, Tree};
+use crate::schedule::LossSchedule;
 
 /// A recipe whose every value is in range and whose network and loss exist.
 #[derive(Clone, Debug)]
@@ -137,7 +140,7 @@ impl Range<'_> {
         self.written.place_of(key).clone()
     }
 
-    fn refuse(&self, key: &str, rule: &str, value: impl ToString) -> RecipeError {
+    fn refuse(&self, key: &str, rule: &str, value: impl Display) -> RecipeError {
         RecipeError::Range {
             place: self.place(key),
             key: key.to_owned(),
@@ -181,40 +184,19 @@ fn check_data(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
     }
     range.at_least_one("data.minimum_images", data.minimum_images)?;
     for side in data.image {
-        range.at_least_one("data.image", side)?;
+        range.at_least_one("data.image", side as usize)?;
     }
     range.number("data.mean", data.mean.into(), "must be from 0 to 255", |mean| {
         (0.0..=255.0).contains(&mean)
     })?;
     range.number("data.scale", data.scale.into(), "must be above 0 and finite", positive)?;
-    let augmentation = &data.augmentation;
-    for (key, chance) in [
-        ("flip", augmentation.flip),
-        ("grey", augmentation.grey),
-        ("blur", augmentation.blur),
-        ("low_resolution", augmentation.low_resolution),
-        ("erase", augmentation.erase),
-    ] {
-        let key = format!("data.augmentation.{key}");
-        range.number(&key, chance, "is a chance from 0 to 1", |chance| (0.0..=1.0).contains(&chance))?;
-    }
-    for (key, amount) in [
-        ("shift", augmentation.shift),
-        ("zoom", augmentation.zoom),
-        ("brightness", augmentation.brightness),
-        ("contrast", augmentation.contrast),
-        ("colour", augmentation.colour),
-    ] {
-        let key = format!("data.augmentation.{key}");
-        range
-            .number(&key, amount, "is a fraction from 0 to below 1", |amount| (0.0..1.0).contains(&amount))?;
-    }
-    range.number(
-        "data.augmentation.rotate",
-        augmentation.rotate,
-        "must be from 0 to 180 degrees",
-        |degrees| (0.0..=180.0).contains(&degrees),
-    )
+    data::Augmenter::new(data.augment.clone()).map(|_| ()).map_err(|error| {
+        range.refuse(
+            &format!("data.augment.{}", error.field),
+            &format!("must be {}", error.range),
+            error.value,
+        )
+    })
 }
 
 fn check_optimizer(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
@@ -230,7 +212,7 @@ fn check_optimizer(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError
     range.number("optimizer.weight_decay", optimizer.weight_decay, "must be from 0 to below 1", fraction)?;
     range.number("optimizer.clip_norm", optimizer.clip_norm, "must be above 0, inf for none", |n| n > 0.0)?;
     range.at_least_one("optimizer.accumulate", optimizer.accumulate)?;
-    if recipe.run.batch % optimizer.accumulate != 0 {
+    if !recipe.run.batch.is_multiple_of(optimizer.accumulate) {
         let rule = format!("must divide run.batch, which is {}", recipe.run.batch);
         return Err(range.refuse("optimizer.accumulate", &rule, optimizer.accumulate));
     }
@@ -272,6 +254,10 @@ fn check_run(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
     if run.seed > i64::MAX as u64 {
         return Err(range.refuse("run.seed", "must be below 2^63, the limit of TOML", run.seed));
     }
+    if run.precision == Precision::Bf16 {
+        let rule = "must be f32 or auto, because this version has no bf16 arithmetic";
+        return Err(range.refuse("run.precision", rule, "bf16"));
+    }
     range.some_time("run.checkpoints.every", run.checkpoints.every)?;
     range.at_least_one("run.checkpoints.keep", run.checkpoints.keep)?;
     if let Some(validation) = &recipe.validation {
@@ -307,8 +293,9 @@ fn check_loss(recipe: &Recipe, range: &Range<'_>) -> Result<margin::Loss, Recipe
         };
         RecipeError::Loss { place: range.place(&key), source }
     })?;
-    if !settings.margin_warm_up.is_zero() && loss.parameters().m.is_none() {
-        let rule = format!("needs a loss with a margin `m`, which {} has not", loss.name());
+    if !settings.margin_warm_up.is_zero() && !LossSchedule::can_move(&loss) {
+        let rule =
+            format!("needs a loss with a margin `m` that can grow from 0, which {} has not", loss.name());
         return Err(range.refuse("loss.margin_warm_up", &rule, settings.margin_warm_up));
     }
     Ok(loss)

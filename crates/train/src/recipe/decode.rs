@@ -53,8 +53,8 @@ impl Fault {
         self
     }
 
-    fn under(mut self, key: impl ToString) -> Self {
-        self.path.push(key.to_string());
+    fn under(mut self, key: String) -> Self {
+        self.path.push(key);
         self
     }
 
@@ -188,7 +188,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
         let Some(item) = self.items.get(self.next) else { return Ok(None) };
         let index = self.next;
         self.next += 1;
-        seed.deserialize(item).map(Some).map_err(|fault| fault.at(item).under(index))
+        seed.deserialize(item).map(Some).map_err(|fault| fault.at(item).under(index.to_string()))
     }
 }
 
@@ -209,6 +209,6 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
         let entry = &self.entries[self.next];
         self.next += 1;
-        seed.deserialize(&entry.tree).map_err(|fault| fault.at(&entry.tree).under(&entry.key))
+        seed.deserialize(&entry.tree).map_err(|fault| fault.at(&entry.tree).under(entry.key.clone()))
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::length::Length;
-use super::sections::{Augmentation, Data, LossSettings, Optimizer, Recipe, Run, Schedule, Shape, Source};
+use super::sections::{Data, LossSettings, Optimizer, Recipe, Run, Schedule, Shape, Source};
 
 /// A recipe that gives a useful recogniser from a few thousand images in minutes on a processor.
 ///
@@ -15,15 +15,11 @@ pub fn for_folder(tree: &Path) -> Recipe {
     Recipe {
         data: Data {
             // Small sets need what 5 million images need not: mild changes that a face in a photograph undergoes.
-            augmentation: Augmentation {
-                shift: 0.04,
-                zoom: 0.05,
-                rotate: 5.0,
-                brightness: 0.2,
-                contrast: 0.2,
-                colour: 0.2,
+            augment: data::Augment {
+                warp: data::Warp { probability: 0.5, ..data::Warp::default() },
+                colour: data::Colour { probability: 0.5, ..data::Colour::default() },
                 grey: 0.05,
-                ..Augmentation::default()
+                ..data::Augment::default()
             },
             sources: vec![Source { tree: Some(tree.to_owned()), ..Source::default() }],
             ..Data::default()

@@ -33,8 +33,10 @@ pub struct Recipe {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Data {
-    /// Height and width that every image must have; 112 x 96 in the paper. They are resized to `network.input`.
-    pub image: [usize; 2],
+    /// Height and width of the aligned images; 112 x 96 in the paper. They are averaged down to `network.input`.
+    pub image: [u32; 2],
+    /// What happens to an image of another size; an error unless said.
+    pub resize: data::Fit,
     /// Where the landmarks lie in the images; `"112x96"`, the paper's, unless said.
     pub template: net::LandmarkTemplate,
     /// Subtracted from each byte; 127.5 in the paper, section 4.1.
@@ -44,12 +46,12 @@ pub struct Data {
     /// People with fewer images are left out; 1 unless said, which leaves out nobody.
     pub minimum_images: usize,
     /// What happens to an image that cannot be decoded; refused unless said.
-    pub unreadable: Unreadable,
+    pub unreadable: data::Unreadable,
     /// Most memory that decoded images may take, in MiB; a larger set is decoded anew in every epoch. 1024 unless
     /// said: 33,000 crops of 112 x 96.
     pub memory_mib: usize,
-    /// Random changes of every image.
-    pub augmentation: Augmentation,
+    /// Random changes of every image; flips alone unless said, as in the paper, section 4.1.
+    pub augment: data::Augment,
     /// Where the images are.
     pub sources: Vec<Source>,
 }
@@ -58,13 +60,14 @@ impl Default for Data {
     fn default() -> Self {
         Self {
             image: [112, 96],
+            resize: data::Fit::Exact,
             template: net::LandmarkTemplate::Points112x96,
             mean: 127.5,
             scale: 128.0,
             minimum_images: 1,
-            unreadable: Unreadable::Refuse,
+            unreadable: data::Unreadable::Refuse,
             memory_mib: 1024,
-            augmentation: Augmentation::default(),
+            augment: data::Augment::default(),
             sources: Vec::new(),
         }
     }
@@ -85,62 +88,6 @@ pub struct Source {
     /// File in the format of LFW's `peopleDevTrain.txt` that selects people of the tree; everyone unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub people: Option<PathBuf>,
-}
-
-/// What happens to an image that cannot be decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unreadable {
-    /// Training does not start.
-    Refuse,
-    /// It is left out, counted and listed.
-    Skip,
-}
-
-/// `[data.augmentation]`: random changes, each off at 0. Only the flip is on unless said, as in the paper.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Augmentation {
-    /// Chance of a mirror image; 0.5 (the paper flips at random, section 4.1).
-    pub flip: f64,
-    /// Largest shift in each direction, as a fraction of the side.
-    pub shift: f64,
-    /// Largest relative change of size.
-    pub zoom: f64,
-    /// Largest rotation in degrees, to either side.
-    pub rotate: f64,
-    /// Largest relative change of brightness.
-    pub brightness: f64,
-    /// Largest relative change of contrast.
-    pub contrast: f64,
-    /// Largest relative change of saturation.
-    pub colour: f64,
-    /// Chance of a grey image.
-    pub grey: f64,
-    /// Chance of a blurred image.
-    pub blur: f64,
-    /// Chance of an image shrunk and enlarged again.
-    pub low_resolution: f64,
-    /// Chance of an erased rectangle.
-    pub erase: f64,
-}
-
-impl Default for Augmentation {
-    fn default() -> Self {
-        Self {
-            flip: 0.5,
-            shift: 0.0,
-            zoom: 0.0,
-            rotate: 0.0,
-            brightness: 0.0,
-            contrast: 0.0,
-            colour: 0.0,
-            grey: 0.0,
-            blur: 0.0,
-            low_resolution: 0.0,
-            erase: 0.0,
-        }
-    }
 }
 
 /// `[loss]`: a name of [`margin::Loss`] and its parameters, none of which has a default.

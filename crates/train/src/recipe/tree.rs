@@ -152,10 +152,7 @@ impl Tree {
 fn override_value(text: &str, place: &Place) -> Tree {
     let bare = || Tree { value: Value::String(text.to_owned()), place: place.clone() };
     let Ok(parsed) = DeValue::parse(text) else { return bare() };
-    let mut tree = match (Lines { file: "", text }).tree(parsed) {
-        Ok(tree) => tree,
-        Err(_) => return bare(),
-    };
+    let Ok(mut tree) = (Lines { file: "", text }).tree(parsed) else { return bare() };
     relocate(&mut tree, place);
     tree
 }

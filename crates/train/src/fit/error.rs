@@ -1,0 +1,68 @@
+//! Everything that can end a run before its time.
+
+use std::io;
+
+use crate::checkpoint::CheckpointError;
+use crate::diagnosis::Diagnosis;
+use crate::fit::HookError;
+use crate::journal::JournalError;
+use crate::learner::LearnerError;
+use crate::recipe::{Length, RecipeError};
+
+/// Why a run ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum FitError {
+    /// The loss does not suit the number of people.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The schedule is shorter than one step.
+    #[error("schedule.length is less than one step over {images} images in batches of {batch}: {length}")]
+    NoStep {
+        /// The schedule's length.
+        length: Length,
+        /// Images in an epoch.
+        images: u64,
+        /// Images in a step.
+        batch: u64,
+    },
+    /// The warm-up leaves no step for the rest of the schedule.
+    #[error("schedule.warm_up must be shorter than the {steps} steps of the run: {warm_up} steps")]
+    WarmUp {
+        /// Steps of the warm-up.
+        warm_up: u64,
+        /// Steps of the run.
+        steps: u64,
+    },
+    /// Network, weights and card make no model, for example where the landmark template does not fit the input.
+    #[error("the recipe makes no valid model")]
+    Model(#[from] net::InvalidModel),
+    /// The model card contradicts the network.
+    #[error("the recipe makes no valid model")]
+    Card(#[from] net::CardError),
+    /// Backbone or head cannot be made or restored.
+    #[error(transparent)]
+    Learner(#[from] LearnerError),
+    /// A checkpoint cannot be written or read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The journal cannot be written or read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Another file of the run directory cannot be written; the message names it.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// An image that is not kept in memory cannot be read.
+    #[error(transparent)]
+    Image(#[from] data::ReadError),
+    /// The caller's measurement failed.
+    #[error("validation failed after step {step}")]
+    Validation {
+        /// Updates done.
+        step: u64,
+        /// What the caller says.
+        source: HookError,
+    },
+    /// A value stopped being finite.
+    #[error("training diverged: {}", .0.summary())]
+    Diverged(Box<Diagnosis>),
+}

@@ -1,0 +1,309 @@
+//! What learns: backbone, head and their optimizers, one update at a time.
+
+use data::Batch;
+use engine::{
+    Centres, Gradients, Head, HeadOutput, Parameters, Pixels, PlanError, Pool, PoolError, Sgd, SgdStep,
+    TrainingPlan,
+};
+use margin::Loss;
+use net::tensor_file::{Array, NamedArray, Values, ValuesRef};
+use net::{Network, Role, Tensor, Weights, WeightsError};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::checkpoint::Checkpoint;
+use crate::diagnosis::{BadValue, Kind};
+use crate::recipe::{CheckedRecipe, Decay};
+
+/// Standard deviation of a fresh class centre's values, as in InsightFace's arcface_torch.
+///
+/// It matters: where centres are normalised, their gradient is inversely proportional to their length.
+const CENTRE_DEVIATION: f64 = 0.01;
+
+/// Random stream of the class centres, apart from those of the backbone's parameters.
+const CENTRE_STREAM: u64 = 1;
+
+/// Prefix of the momenta of the backbone in a checkpoint.
+const MOMENTUM: &str = "momentum/";
+const CENTRES: &str = "centres";
+const CENTRES_MOMENTUM: &str = "momentum/centres";
+
+/// Backbone, head and optimizers of one run.
+pub(crate) struct Learner {
+    pool: Pool,
+    parameters: Parameters,
+    gradients: Gradients,
+    plan: TrainingPlan,
+    sgd: Sgd,
+    head: Head,
+    /// Gradient of the centres over several parts of a batch; empty where a batch has one part.
+    d_centres: Vec<f32>,
+    d_features: Vec<f32>,
+    settings: Settings,
+}
+
+#[derive(Clone, Copy)]
+struct Settings {
+    mean: f32,
+    scale: f32,
+    momentum: f32,
+    weight_decay: f32,
+    clip_norm: f64,
+    seed: u64,
+}
+
+/// What one update did.
+pub(crate) struct Update {
+    pub(crate) loss: f64,
+    pub(crate) mean_target: f64,
+    pub(crate) satisfied: f64,
+    pub(crate) gradient_norm: f64,
+}
+
+/// Why a learner cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum LearnerError {
+    /// Threads cannot be started.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The engine cannot train the network.
+    #[error("the network cannot be trained")]
+    Plan(#[from] PlanError),
+    /// The weights of a checkpoint are not the network's.
+    #[error("the checkpoint does not fit the network")]
+    Weights(#[from] WeightsError),
+    /// An array of a checkpoint is missing, or has another size or type.
+    #[error("the checkpoint does not fit the head: {0}")]
+    Head(String),
+}
+
+impl Learner {
+    /// A learner with fresh weights, all drawn from the recipe's seed.
+    pub(crate) fn new(recipe: &CheckedRecipe, classes: usize) -> Result<Self, LearnerError> {
+        let (network, recipe) = (recipe.network(), recipe.recipe());
+        let pool = Pool::new(recipe.run.threads)?;
+        let parameters = Parameters::from_weights(network, &net::initialise(network, recipe.run.seed))?;
+        let parts = recipe.optimizer.accumulate;
+        let plan = TrainingPlan::new(&pool, network, recipe.run.batch / parts)?;
+        let sgd = Sgd::new(&parameters, |entry| match recipe.optimizer.decay {
+            Decay::All => true,
+            Decay::Weights => entry.role == Role::Weight,
+        });
+        let dimension = network.feature_dimension();
+        let mut head = Head::zeros(classes, dimension);
+        fill_centres(head.weights_mut(), recipe.run.seed);
+        Ok(Self {
+            gradients: Gradients::zeros(&parameters),
+            d_centres: vec![0.0; if parts > 1 { classes * dimension } else { 0 }],
+            d_features: vec![0.0; recipe.run.batch / parts * dimension],
+            settings: Settings {
+                mean: recipe.data.mean,
+                scale: recipe.data.scale,
+                momentum: recipe.optimizer.momentum as f32,
+                weight_decay: recipe.optimizer.weight_decay as f32,
+                clip_norm: recipe.optimizer.clip_norm,
+                seed: recipe.run.seed,
+            },
+            pool,
+            parameters,
+            plan,
+            sgd,
+            head,
+        })
+    }
+
+    /// Threads that compute.
+    pub(crate) fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// One update from the parts of a batch. `step` decides the dropout.
+    ///
+    /// After an error the learner must not be used again: the head may hold values that are not finite.
+    pub(crate) fn update(
+        &mut self,
+        step: u64,
+        parts: &[Batch],
+        learning_rate: f64,
+        loss: &Loss,
+    ) -> Result<Update, BadValue> {
+        let Settings { mean, scale, momentum, weight_decay: decay, clip_norm, seed } = self.settings;
+        let descent = SgdStep { rate: learning_rate as f32, momentum, decay };
+        let (share, images) =
+            (1.0 / parts.len() as f64, parts.iter().map(|part| part.labels.len()).sum::<usize>());
+        let mut update = Update { loss: 0.0, mean_target: 0.0, satisfied: 0.0, gradient_norm: 0.0 };
+        self.gradients.clear(&self.pool);
+        self.d_centres.fill(0.0);
+        for (index, part) in parts.iter().enumerate() {
+            let pixels = Pixels { bytes: &part.pixels, mean, scale };
+            let dropout_seed = mix(seed, step * parts.len() as u64 + index as u64);
+            let features = self.plan.forward(&self.pool, &mut self.parameters, pixels, dropout_seed);
+            if let Some(bad) = BadValue::find(Kind::Features, "features", features) {
+                return Err(self.bad_parameter().unwrap_or(bad));
+            }
+            let centres = match parts.len() {
+                1 => Centres::Descend(descent),
+                _ => Centres::AddGradient(&mut self.d_centres),
+            };
+            let output =
+                self.head.step(&self.pool, loss, features, &part.labels, &mut self.d_features, centres);
+            if let Some(bad) = self.bad_output(&output) {
+                return Err(bad);
+            }
+            update.loss += share * output.loss;
+            for sample in &output.samples {
+                update.mean_target += sample.target / images as f64;
+                update.satisfied += if sample.satisfied { 1.0 / images as f64 } else { 0.0 };
+            }
+            self.plan.backward(&self.pool, &self.parameters, &self.d_features, &mut self.gradients);
+        }
+        if parts.len() > 1 {
+            self.gradients.scale(&self.pool, share as f32);
+            self.d_centres.iter_mut().for_each(|value| *value *= share as f32);
+            descend(&mut self.head, &self.d_centres, descent);
+        }
+        update.gradient_norm = self.gradients.norm(&self.pool);
+        if !update.gradient_norm.is_finite() {
+            return Err(self.bad_gradient());
+        }
+        if update.gradient_norm > clip_norm {
+            self.gradients.scale(&self.pool, (clip_norm / update.gradient_norm) as f32);
+        }
+        self.sgd.step(&self.pool, &mut self.parameters, &self.gradients, descent);
+        Ok(update)
+    }
+
+    /// The first parameter or running statistic that is not finite.
+    fn bad_parameter(&self) -> Option<BadValue> {
+        self.parameters.entries().iter().find_map(|entry| {
+            let values = match entry.role.is_trained() {
+                true => self.parameters.trained(),
+                false => self.parameters.statistics(),
+            };
+            BadValue::find(Kind::Parameter, &entry.name, &values[entry.range.clone()])
+        })
+    }
+
+    /// What the head made of finite features that is not finite.
+    fn bad_output(&self, output: &HeadOutput) -> Option<BadValue> {
+        let values = output.samples.iter().flat_map(|sample| [sample.loss, sample.target]);
+        let bad = std::iter::once(output.loss).chain(values).find(|value| !value.is_finite());
+        bad.map(|value| {
+            BadValue::find(Kind::Centres, CENTRES, self.head.weights()).unwrap_or(BadValue {
+                kind: Kind::Loss,
+                name: "loss".to_owned(),
+                index: 0,
+                value,
+            })
+        })
+        .or_else(|| BadValue::find(Kind::FeatureGradient, "features", &self.d_features))
+    }
+
+    /// The gradient that went bad first: the backward pass goes from the last parameter to the first.
+    fn bad_gradient(&self) -> BadValue {
+        let trained = self.parameters.entries().iter().rev().filter(|entry| entry.role.is_trained());
+        trained
+            .map(|entry| (&entry.name, &self.gradients.values()[entry.range.clone()]))
+            .find_map(|(name, values)| BadValue::find(Kind::Gradient, name, values))
+            // Every gradient is finite and the sum of their squares is not.
+            .unwrap_or(BadValue {
+                kind: Kind::Gradient,
+                name: "all parameters together".to_owned(),
+                index: 0,
+                value: f64::INFINITY,
+            })
+    }
+
+    /// Weights and running statistics of the backbone.
+    pub(crate) fn weights(&self) -> Weights {
+        self.parameters.to_weights()
+    }
+
+    /// Hands the arrays of the backbone and of the head to `write`.
+    pub(crate) fn save<T>(&self, write: impl FnOnce(&[NamedArray<'_>], &[NamedArray<'_>]) -> T) -> T {
+        let weights = self.parameters.to_weights();
+        let momenta = self.parameters.trained_to_weights(self.sgd.velocity());
+        let momentum_names: Vec<String> =
+            momenta.iter().map(|(name, _)| format!("{MOMENTUM}{name}")).collect();
+        let mut backbone: Vec<NamedArray<'_>> =
+            weights.iter().map(|(name, tensor)| array(name, tensor)).collect();
+        backbone
+            .extend(momentum_names.iter().zip(momenta.iter()).map(|(name, (_, tensor))| array(name, tensor)));
+        let shape = [self.head.classes(), self.head.dimension()];
+        let centres = |name, values| NamedArray { name, shape: &shape, values: ValuesRef::F32(values) };
+        let mut head = vec![centres(CENTRES, self.head.weights())];
+        if !self.head.velocity().is_empty() {
+            head.push(centres(CENTRES_MOMENTUM, self.head.velocity()));
+        }
+        write(&backbone, &head)
+    }
+
+    /// Takes over the arrays of a checkpoint.
+    pub(crate) fn restore(&mut self, network: &Network, checkpoint: Checkpoint) -> Result<(), LearnerError> {
+        let (mut weights, mut momenta) = (Weights::default(), Weights::default());
+        for (name, array) in checkpoint.backbone {
+            let tensor = tensor(&name, array)?;
+            match name.strip_prefix(MOMENTUM) {
+                Some(parameter) => momenta.insert(parameter.to_owned(), tensor),
+                None => weights.insert(name, tensor),
+            }
+        }
+        self.parameters = Parameters::from_weights(network, &weights)?;
+        self.sgd.set_velocity(self.parameters.trained_from_weights(&momenta)?);
+        let mut head = checkpoint.head;
+        let shape = [self.head.classes(), self.head.dimension()];
+        let mut take = |name: &str| match head.remove(name) {
+            Some(array) if array.shape == shape => tensor(name, array).map(|tensor| Some(tensor.values)),
+            Some(array) => {
+                Err(LearnerError::Head(format!("{name} has the shape {:?}, not {shape:?}", array.shape)))
+            }
+            None => Ok(None),
+        };
+        let centres = take(CENTRES)?.ok_or_else(|| LearnerError::Head(format!("{CENTRES} is missing")))?;
+        self.head.weights_mut().copy_from_slice(&centres);
+        self.head.set_velocity(&take(CENTRES_MOMENTUM)?.unwrap_or_default());
+        Ok(())
+    }
+}
+
+fn array<'t>(name: &'t str, tensor: &'t Tensor) -> NamedArray<'t> {
+    NamedArray { name, shape: &tensor.shape, values: ValuesRef::F32(&tensor.values) }
+}
+
+fn tensor(name: &str, array: Array) -> Result<Tensor, LearnerError> {
+    match array.values {
+        Values::F32(values) => Ok(Tensor::new(array.shape, values)),
+        _ => Err(LearnerError::Head(format!("{name} is not of type F32"))),
+    }
+}
+
+/// One step of the centres down a gradient that was added up over several parts.
+fn descend(head: &mut Head, gradient: &[f32], step: SgdStep) {
+    let mut velocity = head.velocity().to_vec();
+    velocity.resize(gradient.len(), 0.0);
+    for ((value, velocity), gradient) in head.weights_mut().iter_mut().zip(&mut velocity).zip(gradient) {
+        *velocity = step.momentum * *velocity + (gradient + step.decay * *value);
+        *value -= step.rate * *velocity;
+    }
+    head.set_velocity(&velocity);
+}
+
+/// Normal values by Box and Muller's transform, one of each pair.
+fn fill_centres(centres: &mut [f32], seed: u64) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(CENTRE_STREAM);
+    for value in centres {
+        let radius = (-2.0 * (1.0 - random.random::<f64>()).ln()).sqrt();
+        let angle = std::f64::consts::TAU * random.random::<f64>();
+        *value = (CENTRE_DEVIATION * radius * angle.cos()) as f32;
+    }
+}
+
+/// A seed of its own for each number (the finaliser of SplitMix64, doi:10.1145/2660193.2660195).
+fn mix(seed: u64, number: u64) -> u64 {
+    let mut value = seed ^ number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    value ^ (value >> 31)
+}
