@@ -230,3 +230,13 @@ fn samples_report_target_nearest_other_and_whether_the_margin_holds() {
     assert!((near.target - 1.0).abs() < 1e-6 && near.nearest_other.abs() < 1e-6 && near.satisfied);
     assert!((far.target - 0.8).abs() < 1e-6 && (far.nearest_other - 0.6).abs() < 1e-6 && !far.satisfied);
 }
+
+#[test]
+fn a_feature_that_is_not_a_number_shows_in_its_loss_and_gradient() {
+    let pool = Pool::new(1).unwrap();
+    let mut case = Case::new(4, 10, 8);
+    case.features[9] = f32::NAN;
+    let (output, d_features, _) = case.run(&pool, &Loss::CosFace { s: 64.0, m: 0.35 });
+    assert!(output.loss.is_nan() && output.samples[1].loss.is_nan() && output.samples[0].loss.is_finite());
+    assert!(d_features[8..16].iter().all(|gradient| gradient.is_nan()));
+}

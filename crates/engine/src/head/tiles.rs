@@ -401,7 +401,10 @@ fn targets(
             let logit = scale * psi;
             // The loss is ln(1 + others e^(top - logit)); 1 - p_y = 1 - e^-loss.
             let excess = others * (top - logit).exp();
-            let (value, shift) = if others == 0.0 {
+            let (value, shift) = if logit.is_nan() {
+                // The other cosines are as bad, and no comparison with them says so.
+                (f64::NAN, f64::NAN)
+            } else if others == 0.0 {
                 (0.0, f64::INFINITY)
             } else if excess < 1.0 {
                 (excess.ln_1p(), logit + excess.ln_1p())
