@@ -136,7 +136,7 @@ impl Learner {
         self.gradients.clear(&self.pool);
         self.d_centres.fill(0.0);
         for (index, part) in parts.iter().enumerate() {
-            let pixels = Pixels { bytes: &part.pixels, mean, scale };
+            let pixels = Pixels { bytes: &part.pixels, mean: [mean; 3], scale: [scale; 3] };
             let dropout_seed = mix(seed, step * parts.len() as u64 + index as u64);
             let features = self.plan.forward(&self.pool, &mut self.parameters, pixels, dropout_seed);
             if let Some(bad) = BadValue::find(Kind::Features, "features", features) {

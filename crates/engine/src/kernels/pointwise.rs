@@ -39,13 +39,19 @@ fn accumulate_elements(addend: &[f32], target: &mut [f32]) {
     }
 }
 
-/// `target = (pixel - mean) / scale`.
-pub(crate) fn normalise(pool: &Pool, pixels: &[u8], mean: f32, scale: f32, target: &mut [f32]) {
+/// `target = (pixel - mean) / scale` for interleaved channels.
+pub(crate) fn normalise(pool: &Pool, pixels: &[u8], mean: [f32; 3], scale: [f32; 3], target: &mut [f32]) {
+    /// Whole pixels in a task.
+    const CHUNK: usize = 3 * 4096;
     assert_eq!(pixels.len(), target.len(), "pixels and activations");
-    let table: [f32; 256] = std::array::from_fn(|pixel| (pixel as f32 - mean) / scale);
+    let tables: [[f32; 256]; 3] =
+        std::array::from_fn(|channel| std::array::from_fn(|byte| (byte as f32 - mean[channel]) / scale[channel]));
     pool.run_chunks(target, CHUNK, |index, target| {
-        for (target, pixel) in target.iter_mut().zip(&pixels[index * CHUNK..]) {
-            *target = table[usize::from(*pixel)];
+        let pixels = pixels[index * CHUNK..].chunks_exact(3);
+        for (target, pixel) in target.chunks_exact_mut(3).zip(pixels) {
+            for ((target, byte), table) in target.iter_mut().zip(pixel).zip(&tables) {
+                *target = table[usize::from(*byte)];
+            }
         }
     });
 }

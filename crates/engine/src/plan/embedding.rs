@@ -252,7 +252,7 @@ mod tests {
         for images in [4, 1, 3] {
             let bytes: Vec<u8> =
                 (0..images * 11 * 8 * 3).map(|_| (128.0 + 127.0 * numbers.next()) as u8).collect();
-            let features = plan.forward(&pool, Pixels { bytes: &bytes, mean: 127.5, scale: 128.0 });
+            let features = plan.forward(&pool, Pixels { bytes: &bytes, mean: [127.5; 3], scale: [128.0; 3] });
             let expected = reference::embedding(&network, &weights, &bytes, images);
             assert_eq!(features.len(), expected.len());
             for (actual, expected) in features.iter().zip(expected) {

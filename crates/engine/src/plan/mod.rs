@@ -15,10 +15,10 @@ pub use training::TrainingPlan;
 pub struct Pixels<'a> {
     /// The images one after another, rows of interleaved channels.
     pub bytes: &'a [u8],
-    /// Subtracted from every byte.
-    pub mean: f32,
+    /// Subtracted from every byte of a channel.
+    pub mean: [f32; 3],
     /// What the difference is divided by.
-    pub scale: f32,
+    pub scale: [f32; 3],
 }
 
 /// Why a network cannot be compiled.

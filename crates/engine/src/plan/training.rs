@@ -535,7 +535,7 @@ mod tests {
                 let mut parameters = Parameters::from_weights(&network, &weights).unwrap();
                 let mut plan = TrainingPlan::new(&pool, &network, BATCH).unwrap();
                 let mut gradients = Gradients::zeros(&parameters);
-                let pixels = Pixels { bytes: &bytes, mean: 127.5, scale: 128.0 };
+                let pixels = Pixels { bytes: &bytes, mean: [127.5; 3], scale: [128.0; 3] };
                 let features = plan.forward(&pool, &mut parameters, pixels, SEED).to_vec();
                 let expected = reference::features(&network, &weights, &bytes, BATCH, SEED);
                 for (actual, expected) in features.iter().zip(&expected) {
@@ -576,7 +576,7 @@ mod tests {
                 let mut plan = TrainingPlan::new(&pool, &network, BATCH).unwrap();
                 let mut gradients = Gradients::zeros(&parameters);
                 for _ in 0..passes {
-                    let pixels = Pixels { bytes: &bytes, mean: 127.5, scale: 128.0 };
+                    let pixels = Pixels { bytes: &bytes, mean: [127.5; 3], scale: [128.0; 3] };
                     let d_features = plan.forward(&pool, &mut parameters, pixels, SEED).to_vec();
                     plan.backward(&pool, &parameters, &d_features, &mut gradients);
                 }

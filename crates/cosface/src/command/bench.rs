@@ -1,0 +1,227 @@
+//! `cosface bench`: speed and memory, as JSON lines that can be set beside a peer's.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::ValueEnum;
+use engine::{
+    Centres, EmbeddingPlan, Gradients, Head, Isa, Parameters, Pixels, Pool, Sgd, SgdStep, TrainingPlan,
+};
+use margin::Loss;
+use net::{Architecture, Family, Network, initialise};
+use serde_json::json;
+
+use super::terminal;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// What to measure
+    #[arg(value_enum)]
+    work: Work,
+    /// Network to train or embed with
+    #[arg(long, value_enum, default_value_t = Subject::Sphereface20)]
+    network: Subject,
+    /// Images in a batch, features for the head; 32 or 256 unless given
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Classes of the head; 1000 or 100,000 unless given
+    #[arg(long)]
+    classes: Option<usize>,
+    /// Instruction set: portable, avx2 or avx512; the best one unless given
+    #[arg(long)]
+    isa: Option<Isa>,
+    /// Worker threads, 0 for one on each processor
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Work {
+    /// Forward, margin head, backward and SGD with momentum
+    Train,
+    /// Forward
+    Embed,
+    /// The margin head alone: loss and both gradients, and once more with the centres' update in place of theirs
+    Head,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Subject {
+    /// SphereFace-20 at 112x96
+    Sphereface20,
+    /// SphereFace-20 with a quarter of the channels at 56x48
+    Tiny,
+    /// MobileFaceNet at 112x96
+    Mobile,
+}
+
+impl Subject {
+    fn build(self) -> anyhow::Result<Network> {
+        let architecture = match self {
+            Subject::Sphereface20 => Architecture::new(Family::SphereFace, Some(20)),
+            Subject::Tiny => Architecture {
+                input: [56, 48],
+                width: Some(0.25),
+                ..Architecture::new(Family::SphereFace, Some(20))
+            },
+            Subject::Mobile => Architecture::new(Family::MobileFaceNet, None),
+        };
+        Ok(Architecture { feature: 512, ..architecture }.build()?)
+    }
+}
+
+const STEP: SgdStep = SgdStep { rate: 1e-4, momentum: 0.9, decay: 5e-4 };
+const LOSS: Loss = Loss::CosFace { s: 64.0, m: 0.35 };
+const CHANNELS: ([f32; 3], [f32; 3]) = ([127.5; 3], [128.0; 3]);
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let isa = arguments.isa.unwrap_or_else(Isa::detect);
+    let pool = Pool::with_isa(arguments.threads, isa)?;
+    match arguments.work {
+        Work::Train => train(arguments, &pool),
+        Work::Embed => embed(arguments, &pool),
+        Work::Head => head(arguments, &pool),
+    }
+}
+
+fn train(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
+    let (batch, classes) = (arguments.batch.unwrap_or(32), arguments.classes.unwrap_or(1000));
+    let network = arguments.network.build()?;
+    let dimension = network.feature_dimension();
+    let mut parameters = Parameters::from_weights(&network, &initialise(&network, 1))?;
+    let mut plan = TrainingPlan::new(pool, &network, batch)?;
+    let mut gradients = Gradients::zeros(&parameters);
+    let mut sgd = Sgd::new(&parameters, |_| true);
+    let mut head = random_head(classes, dimension);
+    let bytes = random_bytes(batch * network.image_shape().elements());
+    let labels: Vec<u32> = (0..batch).map(|sample| (sample * 7919 % classes) as u32).collect();
+    let mut d_features = vec![0.0; batch * dimension];
+    let (mean, scale) = CHANNELS;
+    let seconds = median_seconds(|| {
+        let features = plan.forward(pool, &mut parameters, Pixels { bytes: &bytes, mean, scale }, 0);
+        head.step(pool, &LOSS, features, &labels, &mut d_features, Centres::Descend(STEP));
+        gradients.clear(pool);
+        plan.backward(pool, &parameters, &d_features, &mut gradients);
+        sgd.step(pool, &mut parameters, &gradients, STEP);
+    });
+    report(
+        pool,
+        json!({
+            "bench": "train", "network": network.name, "batch": batch, "classes": classes,
+            "milliseconds": 1e3 * seconds, "images_per_second": batch as f64 / seconds,
+        }),
+    )
+}
+
+fn embed(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
+    let network = arguments.network.build()?;
+    let weights = initialise(&network, 1);
+    let (mean, scale) = CHANNELS;
+    for batch in arguments.batch.map_or(vec![1, 32], |batch| vec![batch]) {
+        let mut plan = EmbeddingPlan::new(pool, &network, &weights, batch)?;
+        let bytes = random_bytes(batch * network.image_shape().elements());
+        let seconds = median_seconds(|| {
+            plan.forward(pool, Pixels { bytes: &bytes, mean, scale });
+        });
+        report(
+            pool,
+            json!({
+                "bench": "embed", "network": network.name, "batch": batch,
+                "milliseconds": 1e3 * seconds, "images_per_second": batch as f64 / seconds,
+            }),
+        )?;
+    }
+    Ok(())
+}
+
+fn head(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
+    const DIMENSION: usize = 512;
+    let (samples, classes) = (arguments.batch.unwrap_or(256), arguments.classes.unwrap_or(100_000));
+    let mut head = random_head(classes, DIMENSION);
+    let features = random(samples * DIMENSION);
+    let labels: Vec<u32> = (0..samples).map(|sample| (sample * 7919 % classes) as u32).collect();
+    let mut d_features = vec![0.0; features.len()];
+    let row = |update: &str, seconds: f64| {
+        report(
+            pool,
+            json!({
+                "bench": "head", "samples": samples, "dimension": DIMENSION, "classes": classes, "update": update,
+                "milliseconds": 1e3 * seconds,
+            }),
+        )
+    };
+    // The gradient of the centres is kept, as a peer without a fused update has it, and freed before the other row.
+    let mut d_weights = vec![0.0; classes * DIMENSION];
+    let seconds = median_seconds(|| {
+        head.step(pool, &LOSS, &features, &labels, &mut d_features, Centres::AddGradient(&mut d_weights));
+    });
+    row("none", seconds)?;
+    drop(d_weights);
+    let seconds = median_seconds(|| {
+        head.step(pool, &LOSS, &features, &labels, &mut d_features, Centres::Descend(STEP));
+    });
+    row("sgd", seconds)
+}
+
+/// Prints a row with what the figures depend on.
+fn report(pool: &Pool, row: serde_json::Value) -> anyhow::Result<()> {
+    let mut row = row;
+    if let Some(fields) = row.as_object_mut() {
+        fields.insert("precision".to_owned(), json!("f32"));
+        fields.insert("isa".to_owned(), json!(pool.isa().name()));
+        fields.insert("threads".to_owned(), json!(pool.threads()));
+        fields.insert("processor".to_owned(), json!(processor()));
+        fields.insert("peak_rss_mb".to_owned(), json!(peak_mebibytes()));
+    }
+    terminal::say(&serde_json::to_string(&row).context("a row of the benchmark")?);
+    Ok(())
+}
+
+/// Median time of at least three runs after two, within about twenty seconds.
+fn median_seconds(mut step: impl FnMut()) -> f64 {
+    const LIMIT: Duration = Duration::from_secs(20);
+    (0..2).for_each(|_| step());
+    let (start, mut times) = (Instant::now(), Vec::new());
+    while times.len() < 3 || (times.len() < 15 && start.elapsed() < LIMIT) {
+        let begin = Instant::now();
+        step();
+        times.push(begin.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// Numbers in -0.5..0.5 by a linear congruence; speed does not depend on them, but zeros would be special.
+fn random(len: usize) -> Vec<f32> {
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u32 << 24) as f32 - 0.5
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+fn random_bytes(len: usize) -> Vec<u8> {
+    random(len).into_iter().map(|value| (255.0 * (value + 0.5)) as u8).collect()
+}
+
+fn random_head(classes: usize, dimension: usize) -> Head {
+    let mut head = Head::zeros(classes, dimension);
+    let weights = head.weights_mut();
+    weights.copy_from_slice(&random(classes * dimension));
+    weights.iter_mut().for_each(|weight| *weight *= 0.02);
+    head
+}
+
+/// Peak resident memory of this process, where the system tells.
+fn peak_mebibytes() -> Option<u64> {
+    let status = fs_err::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
+}
+
+fn processor() -> Option<String> {
+    let text = fs_err::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}

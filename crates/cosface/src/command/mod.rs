@@ -1,0 +1,58 @@
+//! One module for each command.
+
+mod bench;
+mod demo;
+mod embed;
+mod evaluate;
+mod inspect;
+mod loss;
+mod synth;
+pub(crate) mod terminal;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Photographs of people to a trained, honestly measured, usable face recogniser.
+#[derive(Debug, Parser)]
+#[command(name = "cosface", version, about, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train with softmax and LMCL on synthetic faces, and measure both on people they have not seen
+    Demo(demo::Arguments),
+    /// Train a recogniser by a recipe, or on a folder of people
+    Train(train::Arguments),
+    /// Measure a model on pairs of faces
+    Evaluate(evaluate::Arguments),
+    /// Turn aligned face crops into unit vectors
+    Embed(embed::Arguments),
+    /// Show a model's card, a recipe's cost, or this processor
+    Inspect(inspect::Arguments),
+    /// Write a folder tree of synthetic faces
+    Synth(synth::Arguments),
+    /// Compute a loss and its gradients from a file of features, weights and labels
+    Loss(loss::Arguments),
+    /// Measure speed and memory, as JSON lines
+    Bench(bench::Arguments),
+}
+
+/// Runs a command.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let done = |()| ExitCode::SUCCESS;
+    match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments).map(done),
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments).map(done),
+        Command::Embed(arguments) => embed::run(&arguments).map(done),
+        Command::Inspect(arguments) => inspect::run(&arguments).map(done),
+        Command::Synth(arguments) => synth::run(&arguments).map(done),
+        Command::Loss(arguments) => loss::run(&arguments).map(done),
+        Command::Bench(arguments) => bench::run(&arguments).map(done),
+    }
+}

@@ -1,0 +1,92 @@
+//! What the program shows: lines, errors and progress.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one place that prints")]
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Prints a result.
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
+/// Prints a remark beside the results.
+pub(crate) fn note(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Prints an error and, indented, what caused it.
+pub(crate) fn error(error: &anyhow::Error) {
+    eprintln!("error: {error}");
+    let mut last = error.to_string();
+    for cause in error.chain().skip(1) {
+        let text = cause.to_string();
+        if text != last {
+            eprintln!("  caused by: {text}");
+        }
+        last = text;
+    }
+}
+
+/// Progress of one stage: a bar on a terminal, a line now and then elsewhere.
+pub(crate) struct Stage {
+    bar: ProgressBar,
+    name: String,
+    plain: bool,
+    said: Instant,
+}
+
+/// Time between two lines where there is no terminal.
+const PAUSE: Duration = Duration::from_secs(10);
+
+impl Stage {
+    /// Starts a stage of `length` items.
+    pub(crate) fn start(name: &str, length: u64) -> Stage {
+        let plain = !std::io::stderr().is_terminal();
+        let bar = if plain { ProgressBar::hidden() } else { ProgressBar::new(length) };
+        let template = "{prefix:>10} [{bar:30}] {pos}/{len} {msg} {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_length(length);
+        bar.set_prefix(name.to_owned());
+        if plain {
+            eprintln!("{name}: {length} to do");
+        }
+        Stage { bar, name: name.to_owned(), plain, said: Instant::now() }
+    }
+
+    /// Shows that `done` items are done, with a remark.
+    pub(crate) fn show(&mut self, done: u64, remark: &str) {
+        self.bar.set_position(done);
+        self.bar.set_message(remark.to_owned());
+        if self.plain && self.said.elapsed() >= PAUSE {
+            eprintln!("{}: {done}/{} {remark}", self.name, self.bar.length().unwrap_or(0));
+            self.said = Instant::now();
+        }
+    }
+
+    /// Ends the stage; its bar goes away.
+    pub(crate) fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Columns of text, the first flush left and the others flush right.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}

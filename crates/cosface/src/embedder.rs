@@ -1,0 +1,135 @@
+//! A model file ready to embed aligned crops.
+
+use std::path::{Path, PathBuf};
+
+use data::{Fit, Preparation, PreparationError, ReadError, Reader, Unreadable, flip_horizontally};
+use engine::{EmbeddingPlan, EmbeddingPlanError, Pixels, Pool, PoolError};
+use face::{Limits, Size};
+use net::{ChannelOrder, FlipRule, Model, ModelFileError, Preprocessing};
+
+/// Images that pass through the network together.
+const BATCH: usize = 32;
+
+/// A model with its network compiled, which applies exactly the preprocessing of its card.
+#[derive(Debug)]
+pub struct Embedder {
+    model: Model,
+    pool: Pool,
+    plan: EmbeddingPlan,
+}
+
+/// Outputs of the network for one image and, where the flip rule needs it, for its mirror image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Features {
+    /// Output for the image.
+    pub image: Vec<f32>,
+    /// Output for the mirror image; empty where it was not wanted.
+    pub mirrored: Vec<f32>,
+}
+
+/// Why images cannot be embedded.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedderError {
+    /// The model cannot be read.
+    #[error(transparent)]
+    Model(#[from] ModelFileError),
+    /// The engine cannot run the network.
+    #[error(transparent)]
+    Plan(#[from] EmbeddingPlanError),
+    /// Threads cannot be started.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The model's card names sizes that images cannot be brought to.
+    #[error(transparent)]
+    Preparation(#[from] PreparationError),
+    /// An image cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The output for an image has no direction or is not finite.
+    #[error("the network's output for this image is zero or not finite, the model is damaged or untrained: {}", .0.display())]
+    NoDirection(PathBuf),
+}
+
+impl Embedder {
+    /// Reads a model file and compiles its network for `threads` threads, 0 for one on each processor.
+    ///
+    /// # Errors
+    /// When the file is no model, or the engine cannot run it.
+    pub fn open(path: &Path, threads: usize) -> Result<Embedder, EmbedderError> {
+        Embedder::new(Model::read(path)?, Pool::new(threads)?)
+    }
+
+    /// Compiles a model.
+    ///
+    /// # Errors
+    /// When the engine cannot run its network.
+    pub fn new(model: Model, pool: Pool) -> Result<Embedder, EmbedderError> {
+        let plan = EmbeddingPlan::new(&pool, model.network(), model.weights(), BATCH)?;
+        Ok(Embedder { model, pool, plan })
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Outputs for image files, in their order; `progress` hears how many are done.
+    ///
+    /// Images must have the size of the card's landmark template, or be brought to it by `fit`.
+    ///
+    /// # Errors
+    /// At the first image that cannot be read, or whose output has no direction.
+    pub fn features(
+        &mut self,
+        files: Vec<PathBuf>,
+        fit: Fit,
+        flip: FlipRule,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Features>, EmbedderError> {
+        let card = self.model.card().preprocessing.clone();
+        let input = Size { height: card.height as u32, width: card.width as u32 };
+        let crop = match card.template.frame() {
+            Some([height, width]) => Size { height: height as u32, width: width as u32 },
+            None => input,
+        };
+        let preparation = Preparation::new(crop, input, fit, Limits::default())?;
+        let names = files.clone();
+        let mut all = Vec::with_capacity(files.len());
+        for batch in Reader::new(files, preparation, BATCH, self.pool.threads(), Unreadable::Refuse) {
+            let mut pixels = batch?.pixels;
+            let images = self.outputs(&card, &pixels);
+            let mirrored = match flip {
+                FlipRule::None => vec![Vec::new(); images.len()],
+                FlipRule::Concatenated | FlipRule::Summed => {
+                    flip_horizontally(&mut pixels, input);
+                    self.outputs(&card, &pixels)
+                }
+            };
+            for (image, mirrored) in images.into_iter().zip(mirrored) {
+                let finite = image.iter().chain(&mirrored).all(|value| value.is_finite());
+                if !finite || image.iter().all(|value| *value == 0.0) {
+                    return Err(EmbedderError::NoDirection(names[all.len()].clone()));
+                }
+                all.push(Features { image, mirrored });
+            }
+            progress(all.len());
+        }
+        Ok(all)
+    }
+
+    fn outputs(&mut self, card: &Preprocessing, pixels: &[u8]) -> Vec<Vec<f32>> {
+        let swapped: Vec<u8>;
+        let bytes = match card.channel_order {
+            ChannelOrder::Rgb => pixels,
+            ChannelOrder::Bgr => {
+                swapped = pixels.chunks_exact(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]).collect();
+                &swapped
+            }
+        };
+        let (mean, scale) = (card.mean, card.scale);
+        let dimension = self.plan.dimension();
+        let outputs = self.plan.forward(&self.pool, Pixels { bytes, mean, scale });
+        outputs.chunks_exact(dimension).map(<[f32]>::to_vec).collect()
+    }
+}
