@@ -40,7 +40,7 @@ impl Skin {
     pub(super) fn sample(draw: &mut Draw, build: f32, age: f32) -> Skin {
         let melanin = draw.uniform(0.0, 1.0).powf(1.25);
         let mut colour = ramp(&SKIN, melanin);
-        let (red, yellow) = (draw.around(0.0, 0.05), draw.around(0.0, 0.06));
+        let (red, yellow) = (draw.around(0.025, 0.025), draw.around(0.01, 0.05));
         colour[0] *= 1.0 + red;
         colour[2] *= 1.0 - yellow;
         let red_lips = draw.uniform(0.35, 0.95) * (1.1 - 0.4 * build);
@@ -109,6 +109,8 @@ impl Hair {
         let beard = |draw: &mut Draw, likely: f32| {
             if bearded && draw.chance(likely) { draw.uniform(0.35, 1.0) } else { 0.06 * build }
         };
+        let chin_beard = beard(draw, 0.75);
+        let cheek_beard = beard(draw, 0.55).min(chin_beard);
         Hair {
             colour: greyed,
             brow_colour: scale(blend(natural, greyed, 0.4), 0.8),
@@ -130,8 +132,8 @@ impl Hair {
             curl,
             cover: if bald { 0.0 } else { 1.0 },
             moustache: beard(draw, 0.75),
-            chin_beard: beard(draw, 0.75),
-            cheek_beard: beard(draw, 0.5),
+            chin_beard,
+            cheek_beard,
             texture: draw.bits() as u32,
         }
     }

@@ -5,8 +5,8 @@ use super::relief::relief;
 use super::shape::Shape;
 use super::sheet::{Material, Sheet};
 
-const COLUMNS: usize = 85;
-const ROWS: usize = 92;
+const COLUMNS: usize = 73;
+const ROWS: usize = 80;
 /// The head reaches this far around, in radians from the front.
 const AROUND: f32 = 2.2;
 /// How far the head reaches back behind its outline.

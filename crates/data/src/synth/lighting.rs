@@ -1,7 +1,7 @@
 //! Light on the sheets: one lamp with cast shadows, surroundings, and a mirrored part.
 
 use super::nuisance::{Light, unit};
-use super::sheet::{Attribute, Material, Sheet};
+use super::sheet::{Attribute, Material, Sheet, UNSEEN};
 
 /// Side of the shadow map in cells, and the size of a cell in pixels.
 const CELLS: usize = 72;
@@ -79,11 +79,18 @@ pub(super) fn illuminate(sheet: &mut Sheet, light: &Light, shadows: &Shadows) {
     let half = unit([l[0], l[1], l[2] + 1.0]);
     for row in 0..sheet.rows {
         for column in 0..sheet.columns {
+            let i = row * sheet.columns + column;
+            // What is far outside the edge of hair is never seen.
+            if sheet.values[i][Attribute::BLUSH] < UNSEEN {
+                continue;
+            }
             let mut n = sheet.normal(column, row);
+            if n[2] < -0.35 && matches!(sheet.material, Material::Skin | Material::Body) {
+                continue;
+            }
             if n[2] < 0.0 && matches!(sheet.material, Material::Hair | Material::Hat) {
                 n = n.map(|c| -c);
             }
-            let i = row * sheet.columns + column;
             let toward = n[0] * l[0] + n[1] * l[1] + n[2] * l[2];
             let lit = shadows.lit(sheet.points[i]);
             // Light from the surroundings comes from above more than from below.
