@@ -46,9 +46,9 @@ impl Skin {
         let red_lips = draw.uniform(0.35, 0.95) * (1.1 - 0.4 * build);
         let lips =
             blend(scale(colour, 0.82), [colour[0] * 0.88, colour[1] * 0.4, colour[2] * 0.46], red_lips);
-        let count = if draw.chance(0.45) { draw.uniform(1.0, 4.99) as usize } else { 0 };
+        let count = if draw.chance(0.4) { draw.uniform(1.0, 3.99) as usize } else { 0 };
         let moles = (0..count)
-            .map(|_| [draw.uniform(-29.0, 29.0), draw.uniform(26.0, 108.0), draw.uniform(0.55, 1.35)])
+            .map(|_| [draw.uniform(-29.0, 29.0), draw.uniform(26.0, 108.0), draw.uniform(0.45, 1.05)])
             .collect();
         Skin {
             melanin,
@@ -96,7 +96,7 @@ pub(super) struct Hair {
 impl Hair {
     pub(super) fn sample(draw: &mut Draw, build: f32, age: f32, melanin: f32) -> Hair {
         let natural = natural_colour(draw, melanin);
-        let grey = ((age - 0.55) * 2.2 + draw.around(0.0, 0.25)).clamp(0.0, 1.0);
+        let grey = ((age - 0.72) * 2.6 + draw.around(0.0, 0.2)).clamp(0.0, 1.0);
         let greyed = blend(natural, linear([168, 166, 164]), grey * 0.9);
         // Kinds of length: cropped, short, medium, long; long ones are commoner with a slight build.
         let long = draw.chance(0.75 - 0.7 * build);

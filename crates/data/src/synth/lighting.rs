@@ -95,11 +95,11 @@ pub(super) fn illuminate(sheet: &mut Sheet, light: &Light, shadows: &Shadows) {
             let lit = shadows.lit(sheet.points[i]);
             // Light from the surroundings comes from above more than from below.
             let sky = sheet.openness[i] * (0.82 - 0.26 * n[1] + 0.1 * n[2]);
-            for channel in 0..3 {
-                let lamp = ((toward + wrap[channel]) / (1.0 + wrap[channel])).max(0.0);
+            let lamp_share = lit * (0.55 + 0.45 * sheet.openness[i]);
+            for (channel, wrap) in wrap.into_iter().enumerate() {
+                let lamp = ((toward + wrap) / (1.0 + wrap)).max(0.0);
                 sheet.values[i][Attribute::LIGHT + channel] =
-                    light.lamp[channel] * lamp * lit * (0.55 + 0.45 * sheet.openness[i])
-                        + light.ambient[channel] * sky;
+                    light.lamp[channel] * lamp * lamp_share + light.ambient[channel] * sky;
             }
             let mirrored = (n[0] * half[0] + n[1] * half[1] + n[2] * half[2]).max(0.0);
             let sharp = mirrored * mirrored;

@@ -213,8 +213,8 @@ impl<'a> Painter<'a> {
             // The crease where the wing meets the cheek.
             let (cx, cy) = ((x - tip[0]) * side - own.wing, y - tip[1] - own.wing_height);
             let ring = (cx + 0.05 * cy * cy).abs();
-            let crease = step(1.5, 0.2, ring) * step(5.5, 2.0, (cy + 0.4).abs());
-            look.albedo = filter(look.albedo, blend([1.0; 3], [0.72, 0.62, 0.6], crease * 0.75));
+            let crease = step(1.3, 0.2, ring) * step(5.0, 2.0, (cy + 0.2).abs());
+            look.albedo = filter(look.albedo, blend([1.0; 3], [0.66, 0.54, 0.52], crease * 0.75));
         }
         let under = hill(x - tip[0], y - tip[1] - 5.6, own.wing * 0.9, 2.2);
         look.albedo = filter(look.albedo, blend([1.0; 3], [0.86, 0.78, 0.76], 0.6 * under));
@@ -244,12 +244,16 @@ impl<'a> Painter<'a> {
             let gaps = 1.0
                 - 0.16 * step(0.7, 1.0, (u * mouth.half_width * 1.05 + 0.5).fract().mul_add(2.0, -1.0).abs());
             let shade = mix(0.55, 1.0, step(0.0, 2.0, depth)) * mix(1.0, 0.5, u * u);
-            inner = blend(inner, scale([0.6, 0.56, 0.48], gaps * shade), teeth);
+            inner = blend(
+                inner,
+                scale([0.6, 0.56, 0.48], gaps * shade * mix(0.4, 1.0, step(0.4, 3.5, mouth.gap))),
+                teeth,
+            );
             look.albedo = blend(look.albedo, inner, step(-0.4, 0.4, opening));
             look.shine *= 1.0 - step(-0.4, 0.4, opening);
         } else {
             let line = step(1.0, 0.15, (y - lips.upper_edge).abs() + 0.6 * beyond) * step(1.12, 0.9, u.abs());
-            look.albedo = filter(look.albedo, blend([1.0; 3], [0.36, 0.22, 0.22], 0.85 * line));
+            look.albedo = filter(look.albedo, blend([1.0; 3], [0.3, 0.17, 0.17], 0.9 * line));
         }
         let corner = hill(
             (u.abs() - 1.02) * mouth.half_width,
