@@ -40,15 +40,15 @@ impl Skin {
     pub(super) fn sample(draw: &mut Draw, build: f32, age: f32) -> Skin {
         let melanin = draw.uniform(0.0, 1.0).powf(1.25);
         let mut colour = ramp(&SKIN, melanin);
-        let (red, yellow) = (draw.around(0.0, 0.05), draw.around(0.0, 0.06));
+        let (red, yellow) = (draw.around(0.025, 0.025), draw.around(0.01, 0.05));
         colour[0] *= 1.0 + red;
         colour[2] *= 1.0 - yellow;
         let red_lips = draw.uniform(0.35, 0.95) * (1.1 - 0.4 * build);
         let lips =
             blend(scale(colour, 0.82), [colour[0] * 0.88, colour[1] * 0.4, colour[2] * 0.46], red_lips);
-        let count = if draw.chance(0.45) { draw.uniform(1.0, 4.99) as usize } else { 0 };
+        let count = if draw.chance(0.4) { draw.uniform(1.0, 3.99) as usize } else { 0 };
         let moles = (0..count)
-            .map(|_| [draw.uniform(-29.0, 29.0), draw.uniform(26.0, 108.0), draw.uniform(0.55, 1.35)])
+            .map(|_| [draw.uniform(-29.0, 29.0), draw.uniform(26.0, 108.0), draw.uniform(0.45, 1.05)])
             .collect();
         Skin {
             melanin,
@@ -96,7 +96,7 @@ pub(super) struct Hair {
 impl Hair {
     pub(super) fn sample(draw: &mut Draw, build: f32, age: f32, melanin: f32) -> Hair {
         let natural = natural_colour(draw, melanin);
-        let grey = ((age - 0.55) * 2.2 + draw.around(0.0, 0.25)).clamp(0.0, 1.0);
+        let grey = ((age - 0.72) * 2.6 + draw.around(0.0, 0.2)).clamp(0.0, 1.0);
         let greyed = blend(natural, linear([168, 166, 164]), grey * 0.9);
         // Kinds of length: cropped, short, medium, long; long ones are commoner with a slight build.
         let long = draw.chance(0.75 - 0.7 * build);
@@ -109,6 +109,8 @@ impl Hair {
         let beard = |draw: &mut Draw, likely: f32| {
             if bearded && draw.chance(likely) { draw.uniform(0.35, 1.0) } else { 0.06 * build }
         };
+        let chin_beard = beard(draw, 0.75);
+        let cheek_beard = beard(draw, 0.55).min(chin_beard);
         Hair {
             colour: greyed,
             brow_colour: scale(blend(natural, greyed, 0.4), 0.8),
@@ -130,8 +132,8 @@ impl Hair {
             curl,
             cover: if bald { 0.0 } else { 1.0 },
             moustache: beard(draw, 0.75),
-            chin_beard: beard(draw, 0.75),
-            cheek_beard: beard(draw, 0.5),
+            chin_beard,
+            cheek_beard,
             texture: draw.bits() as u32,
         }
     }

@@ -54,6 +54,7 @@ fn splitmix(state: u64) -> u64 {
 }
 
 /// 32 well-mixed bits of a lattice point.
+#[inline]
 pub(super) fn hash(x: i32, y: i32, seed: u32) -> u32 {
     let mut h = (x as u32).wrapping_mul(0x85eb_ca6b) ^ (y as u32).wrapping_mul(0xc2b2_ae35) ^ seed;
     h = (h ^ (h >> 15)).wrapping_mul(0x2c1b_3c6d);
@@ -62,16 +63,22 @@ pub(super) fn hash(x: i32, y: i32, seed: u32) -> u32 {
 }
 
 /// Smooth noise in -1..1 with one bump per unit of `x` and `y`.
+#[inline]
 pub(super) fn noise(x: f32, y: f32, seed: u32) -> f32 {
-    let (column, row) = (x.floor(), y.floor());
-    let (u, v) = (fade(x - column), fade(y - row));
-    let (column, row) = (column as i32, row as i32);
+    let (column, row) = (floor(x), floor(y));
+    let (u, v) = (fade(x - column as f32), fade(y - row as f32));
     let corner = |dx: i32, dy: i32| {
         hash(column.wrapping_add(dx), row.wrapping_add(dy), seed) as f32 / (u32::MAX as f32 / 2.0) - 1.0
     };
     let top = corner(0, 0) + (corner(1, 0) - corner(0, 0)) * u;
     let bottom = corner(0, 1) + (corner(1, 1) - corner(0, 1)) * u;
     top + (bottom - top) * v
+}
+
+/// `f32::floor` as a number of the lattice; a call to the C library on processors without SSE 4.1 otherwise.
+fn floor(x: f32) -> i32 {
+    let truncated = x as i32;
+    truncated - i32::from(x < truncated as f32)
 }
 
 fn fade(t: f32) -> f32 {

@@ -5,8 +5,8 @@ use super::relief::relief;
 use super::shape::Shape;
 use super::sheet::{Material, Sheet};
 
-const COLUMNS: usize = 85;
-const ROWS: usize = 92;
+const COLUMNS: usize = 73;
+const ROWS: usize = 80;
 /// The head reaches this far around, in radians from the front.
 const AROUND: f32 = 2.2;
 /// How far the head reaches back behind its outline.
@@ -120,9 +120,11 @@ fn beard_density(shape: &Shape, x: f32, y: f32) -> f32 {
     let tip = shape.landmarks[2];
     let u = mouth.position(x);
     let lips = mouth.lips(u.clamp(-1.0, 1.0));
-    let moustache = step(tip[1] + 6.5, tip[1] + 10.5, y)
-        * step(lips.top + 1.0, lips.top - 0.8, y + 2.0 * (u.abs() - 0.9).max(0.0))
-        * step(1.5, 1.05, u.abs());
+    // The moustache ends at the upper lip, and thins and falls towards the corners of the mouth.
+    let fall = 3.0 * u * u;
+    let moustache = step(tip[1] + 7.0 + fall, tip[1] + 11.5 + fall, y)
+        * step(lips.top + 1.6, lips.top - 1.0, y - 2.5 * (u.abs() - 0.8).max(0.0))
+        * step(1.3, 0.75, u.abs());
     let around_mouth = bump(((x - mouth.centre[0]) / 26.0).powi(2))
         * step(lips.bottom + 0.6, lips.bottom + 3.0, y)
         + step(1.05, 1.3, u.abs())
@@ -177,7 +179,7 @@ pub(super) fn body(shape: &Shape) -> Sheet {
         for column in 0..columns {
             let angle = 2.0 * (2.0 * column as f32 / (columns - 1) as f32 - 1.0);
             let [x, _, z] = around(width, front, -6.0, angle, 1.0);
-            let shade = 1.0 - 0.5 * step(136.0, 108.0, y);
+            let shade = 1.0 - 0.62 * step(138.0, 108.0, y);
             sheet.push([x, y, z], [x, y, 0.0, 0.0, 0.0, 0.0, 0.15, 0.0], shade);
         }
     }

@@ -188,7 +188,7 @@ impl Eyes {
         let monolid = draw.chance(0.22);
         Eyes {
             half_width: draw.around(8.4, 0.75),
-            upper: draw.around(3.05, 0.55) - 0.35 * build - 0.35 * age,
+            upper: draw.around(3.2, 0.55) - 0.35 * build - 0.35 * age,
             lower: draw.around(2.1, 0.35),
             tilt: draw.around(0.07, 0.08) - 0.04 * age,
             peak: draw.around(-0.05, 0.16),
@@ -241,7 +241,7 @@ impl Mouth {
             upper: (draw.around(4.0, 0.7) + 0.9 * full - 0.7 * build - 0.6 * age).max(1.7),
             lower: (draw.around(5.4, 0.7) + 0.9 * full - 0.6 * build - 0.6 * age).max(2.8),
             bow: draw.uniform(0.05, 0.5),
-            curve: draw.around(0.3, 0.7),
+            curve: draw.around(0.7, 0.7),
             fullness: draw.around(1.6, 0.4) + 0.5 * full,
             forward: draw.around(2.6, 1.0),
             fold: draw.uniform(0.0, 0.5) + 1.1 * age,

@@ -1,7 +1,7 @@
 //! Light on the sheets: one lamp with cast shadows, surroundings, and a mirrored part.
 
 use super::nuisance::{Light, unit};
-use super::sheet::{Attribute, Material, Sheet};
+use super::sheet::{Attribute, Material, Sheet, UNSEEN};
 
 /// Side of the shadow map in cells, and the size of a cell in pixels.
 const CELLS: usize = 72;
@@ -79,20 +79,27 @@ pub(super) fn illuminate(sheet: &mut Sheet, light: &Light, shadows: &Shadows) {
     let half = unit([l[0], l[1], l[2] + 1.0]);
     for row in 0..sheet.rows {
         for column in 0..sheet.columns {
+            let i = row * sheet.columns + column;
+            // What is far outside the edge of hair is never seen.
+            if sheet.values[i][Attribute::BLUSH] < UNSEEN {
+                continue;
+            }
             let mut n = sheet.normal(column, row);
+            if n[2] < -0.35 && matches!(sheet.material, Material::Skin | Material::Body) {
+                continue;
+            }
             if n[2] < 0.0 && matches!(sheet.material, Material::Hair | Material::Hat) {
                 n = n.map(|c| -c);
             }
-            let i = row * sheet.columns + column;
             let toward = n[0] * l[0] + n[1] * l[1] + n[2] * l[2];
             let lit = shadows.lit(sheet.points[i]);
             // Light from the surroundings comes from above more than from below.
             let sky = sheet.openness[i] * (0.82 - 0.26 * n[1] + 0.1 * n[2]);
-            for channel in 0..3 {
-                let lamp = ((toward + wrap[channel]) / (1.0 + wrap[channel])).max(0.0);
+            let lamp_share = lit * (0.55 + 0.45 * sheet.openness[i]);
+            for (channel, wrap) in wrap.into_iter().enumerate() {
+                let lamp = ((toward + wrap) / (1.0 + wrap)).max(0.0);
                 sheet.values[i][Attribute::LIGHT + channel] =
-                    light.lamp[channel] * lamp * lit * (0.55 + 0.45 * sheet.openness[i])
-                        + light.ambient[channel] * sky;
+                    light.lamp[channel] * lamp * lamp_share + light.ambient[channel] * sky;
             }
             let mirrored = (n[0] * half[0] + n[1] * half[1] + n[2] * half[2]).max(0.0);
             let sharp = mirrored * mirrored;

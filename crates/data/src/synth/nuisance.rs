@@ -291,12 +291,12 @@ impl Expression {
     fn sample(draw: &mut Draw, k: f32) -> Expression {
         let smile = if draw.chance(0.5) { draw.uniform(0.15, 1.0) } else { draw.around(0.0, 0.2) };
         let open = if draw.chance(0.3) { draw.uniform(0.1, 1.0) } else { 0.0 };
-        let lids = if draw.chance(0.05 * k) { 0.95 } else { draw.around(0.05, 0.2) };
+        let lids = if draw.chance(0.03 * k) { 0.95 } else { draw.around(-0.03, 0.15) };
         Expression {
             smile: (smile * k).clamp(-0.6, 1.0),
             open: (open * k).min(1.0),
             brows: (draw.around(0.08, 0.32) * k).clamp(-1.0, 1.0),
-            lids: (lids * k.min(1.0) + 0.15 * smile.max(0.0) * k).clamp(-0.5, 1.0),
+            lids: (lids * k.min(1.0) + 0.1 * smile.max(0.0) * k).clamp(-0.5, 1.0),
             pucker: if smile < 0.1 && draw.chance(0.08) { draw.uniform(0.2, 1.0) * k.min(1.0) } else { 0.0 },
             gaze: [
                 (draw.around(0.0, 0.35) * k).clamp(-1.0, 1.0),
@@ -376,7 +376,7 @@ impl Backdrop {
 
 impl Camera {
     fn sample(draw: &mut Draw, k: f32) -> Camera {
-        let blurred = draw.chance(0.4);
+        let blurred = draw.chance(0.33);
         let small = draw.chance(0.25 * k.min(1.0));
         let grey = draw.chance(0.04 * k);
         Camera {

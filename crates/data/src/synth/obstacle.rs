@@ -1,6 +1,6 @@
 //! Things in front of the face: glasses, hands, bars.
 
-use super::curve::{Colour, blend, hill, mix, scale, segment, step};
+use super::curve::{Colour, blend, hill, length, mix, scale, segment, step};
 use super::frame::Point;
 use super::nuisance::{Glasses, Light, Obstacle};
 use super::shape::Shape;
@@ -87,7 +87,7 @@ impl<'a> Worn<'a> {
             ];
             let round = mix(2.5, g.lens[0].min(g.lens[1]), g.roundness);
             let (qx, qy) = (local[0].abs() - g.lens[0] + round, local[1].abs() - g.lens[1] + round);
-            let distance = qx.max(0.0).hypot(qy.max(0.0)) + qx.max(qy).min(0.0) - round;
+            let distance = length(qx.max(0.0), qy.max(0.0)) + qx.max(qy).min(0.0) - round;
             let on_rim = step(rim + 0.35, rim - 0.35, distance.abs());
             if on_rim > 0.0 {
                 let bright = 1.0 + 0.5 * step(0.0, -rim, distance);
@@ -150,16 +150,16 @@ fn hand(d: Point, angle: f32, colour: Colour, lit: &dyn Fn([f32; 3], Colour) -> 
     let mut best: Option<(f32, [f32; 3], f32)> = None;
     for finger in 0..4 {
         let place = (finger as f32 - 1.5) * 6.9;
-        let length = [22.0, 28.0, 30.0, 26.0][finger];
-        let radius = 3.9 - 0.7 * (u / length).clamp(0.0, 1.0);
-        let along = u.clamp(0.0, length);
+        let reach = [22.0, 28.0, 30.0, 26.0][finger];
+        let radius = 3.9 - 0.7 * (u / reach).clamp(0.0, 1.0);
+        let along = u.clamp(0.0, reach);
         let (du, dv) = (u - along, v - place * (1.0 + 0.006 * along));
-        let distance = du.hypot(dv);
+        let distance = length(du, dv);
         if distance < radius + 0.4 {
             let up = (radius * radius - distance * distance).max(0.1).sqrt();
             if best.is_none_or(|(height, _, _)| up > height) {
-                let nail = hill(u - length - 0.6, dv, 3.0, 2.6);
-                let knuckle = hill(u - 0.45 * length, dv, 1.6, 4.5);
+                let nail = hill(u - reach - 0.6, dv, 3.0, 2.6);
+                let knuckle = hill(u - 0.45 * reach, dv, 1.6, 4.5);
                 // Fingers run into the back of the hand.
                 let apart = step(-1.0, 9.0, u);
                 let normal = [apart * du / radius, apart * dv / radius, mix(0.9, up / radius, apart)];

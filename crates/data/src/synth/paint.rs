@@ -1,6 +1,6 @@
 //! What the skin looks like at a place: tone, marks, brows, beard; and the eyes and the mouth in it.
 
-use super::curve::{Colour, blend, filter, hill, mix, scale, step};
+use super::curve::{Colour, blend, filter, hill, length, mix, scale, step};
 use super::draw::{hash, noise};
 use super::nuisance::Light;
 use super::shape::{Eye, Shape};
@@ -62,6 +62,19 @@ impl<'a> Painter<'a> {
         look
     }
 
+    /// Whether the place in `values` is near a feature, so that a pixel there needs all its samples.
+    pub(super) fn detailed(&self, values: &Values) -> bool {
+        let (x, y) = (values[Attribute::X], values[Attribute::Y]);
+        let mouth = &self.shape.mouth;
+        let tip = self.shape.landmarks[2];
+        self.shape
+            .eyes
+            .iter()
+            .any(|e| (x - e.centre[0]).abs() < 14.0 && (-20.0..7.0).contains(&(y - e.centre[1])))
+            || (x - mouth.centre[0]).abs() < mouth.half_width + 3.0 && (y - mouth.centre[1]).abs() < 15.0
+            || (x - tip[0]).abs() < 13.0 && (-3.0..9.0).contains(&(y - tip[1]))
+    }
+
     /// The look of bare skin: tone, blush, mottling, freckles, moles and beard.
     pub(super) fn skin(&self, values: &Values) -> Look {
         let skin = &self.shape.identity.skin;
@@ -85,7 +98,7 @@ impl<'a> Painter<'a> {
         for mole in &skin.moles {
             let (dx, dy) = (x - mole[0], y - mole[1]);
             if dx.abs() < 2.5 && dy.abs() < 2.5 {
-                let dark = 0.75 * step(mole[2] + 0.4, mole[2] - 0.4, dx.hypot(dy));
+                let dark = 0.75 * step(mole[2] + 0.4, mole[2] - 0.4, length(dx, dy));
                 albedo = [
                     albedo[0] * (1.0 - 0.75 * dark),
                     albedo[1] * (1.0 - 0.85 * dark),
@@ -170,7 +183,7 @@ impl<'a> Painter<'a> {
         let gaze = self.shape.expression.gaze;
         let centre = [eye.centre[0] + 3.1 * gaze[0], eye.centre[1] + 1.7 * gaze[1]];
         let (dx, dy) = (x - centre[0], y - centre[1]);
-        let radius = dx.hypot(dy);
+        let radius = length(dx, dy);
         let mut colour = blend([0.6, 0.565, 0.54], [0.36, 0.29, 0.27], u * u);
         // The inner corner is pink.
         colour = blend(colour, [0.55, 0.25, 0.22], 0.8 * step(-0.72, -0.98, u));
@@ -182,7 +195,7 @@ impl<'a> Painter<'a> {
         colour = blend(colour, disc, step(iris + 0.3, iris - 0.35, radius));
         // The upper lid and its lashes shade the eye.
         colour = scale(colour, mix(0.5, 1.0, step(-0.4, 2.6, below)));
-        let spot = (dx - self.glint[0]).hypot(dy - self.glint[1]);
+        let spot = length(dx - self.glint[0], dy - self.glint[1]);
         (colour, self.glint_strength * step(0.95, 0.35, spot) * step(0.2, 0.8, below))
     }
 
@@ -200,8 +213,8 @@ impl<'a> Painter<'a> {
             // The crease where the wing meets the cheek.
             let (cx, cy) = ((x - tip[0]) * side - own.wing, y - tip[1] - own.wing_height);
             let ring = (cx + 0.05 * cy * cy).abs();
-            let crease = step(1.5, 0.2, ring) * step(5.5, 2.0, (cy + 0.4).abs());
-            look.albedo = filter(look.albedo, blend([1.0; 3], [0.72, 0.62, 0.6], crease * 0.75));
+            let crease = step(1.3, 0.2, ring) * step(5.0, 2.0, (cy + 0.2).abs());
+            look.albedo = filter(look.albedo, blend([1.0; 3], [0.66, 0.54, 0.52], crease * 0.75));
         }
         let under = hill(x - tip[0], y - tip[1] - 5.6, own.wing * 0.9, 2.2);
         look.albedo = filter(look.albedo, blend([1.0; 3], [0.86, 0.78, 0.76], 0.6 * under));
@@ -231,12 +244,16 @@ impl<'a> Painter<'a> {
             let gaps = 1.0
                 - 0.16 * step(0.7, 1.0, (u * mouth.half_width * 1.05 + 0.5).fract().mul_add(2.0, -1.0).abs());
             let shade = mix(0.55, 1.0, step(0.0, 2.0, depth)) * mix(1.0, 0.5, u * u);
-            inner = blend(inner, scale([0.6, 0.56, 0.48], gaps * shade), teeth);
+            inner = blend(
+                inner,
+                scale([0.6, 0.56, 0.48], gaps * shade * mix(0.4, 1.0, step(0.4, 3.5, mouth.gap))),
+                teeth,
+            );
             look.albedo = blend(look.albedo, inner, step(-0.4, 0.4, opening));
             look.shine *= 1.0 - step(-0.4, 0.4, opening);
         } else {
             let line = step(1.0, 0.15, (y - lips.upper_edge).abs() + 0.6 * beyond) * step(1.12, 0.9, u.abs());
-            look.albedo = filter(look.albedo, blend([1.0; 3], [0.36, 0.22, 0.22], 0.85 * line));
+            look.albedo = filter(look.albedo, blend([1.0; 3], [0.3, 0.17, 0.17], 0.9 * line));
         }
         let corner = hill(
             (u.abs() - 1.02) * mouth.half_width,

@@ -26,23 +26,19 @@ impl Film {
         }
         // A camera brightens dark scenes and darkens bright ones, though not all the way.
         let gain = camera.exposure * (0.3 / metered.max(0.02)).powf(0.45).clamp(0.6, 2.2);
-        let mut bytes = Vec::with_capacity(self.pixels.len() * 3);
-        for (i, pixel) in self.pixels.iter().enumerate() {
+        let (width, height) = (self.width as u32, self.height as u32);
+        let mut picture = RgbImage::new(width, height);
+        for (i, (pixel, bytes)) in self.pixels.iter().zip(picture.pixels_mut()).enumerate() {
             let grey = luminance(*pixel);
-            for (channel, value) in pixel.iter().enumerate() {
-                let coloured = (grey + (value - grey) * camera.saturation).max(0.0);
-                let exposed = coloured * gain * camera.balance[channel];
-                let encoded = encode(exposed);
-                let contrasted = 0.5 + (encoded - 0.5) * camera.contrast;
-                let noisy = contrasted + camera.noise * grain(i, channel, camera.texture);
-                bytes.push((noisy * 255.0 + 0.5).clamp(0.0, 255.0) as u8);
+            let noise = grain(i as i32, camera.texture).map(|g| camera.noise * g);
+            for channel in 0..3 {
+                let coloured = (grey + (pixel[channel] - grey) * camera.saturation).max(0.0);
+                let encoded = encode(coloured * gain * camera.balance[channel]);
+                let contrasted = 0.5 + (encoded - 0.5) * camera.contrast + noise[channel];
+                bytes.0[channel] = (contrasted * 255.0 + 0.5).clamp(0.0, 255.0) as u8;
             }
         }
-        let (width, height) = (self.width as u32, self.height as u32);
-        RgbImage::from_fn(width, height, |x, y| {
-            let i = (y * width + x) as usize * 3;
-            image::Rgb([bytes[i], bytes[i + 1], bytes[i + 2]])
-        })
+        picture
     }
 
     /// Down to `resolution` and up again, as a small picture that was enlarged.
@@ -130,17 +126,15 @@ impl Film {
     }
 }
 
-/// Noise of one channel of one pixel: bell-shaped, standard deviation 1.
-fn grain(pixel: usize, channel: usize, seed: u32) -> f32 {
-    let bits = hash(pixel as i32, channel as i32, seed);
-    let shared = hash(pixel as i32, 17, seed);
-    let bell = |b: u32| {
-        let sum = (b & 255) + ((b >> 8) & 255) + ((b >> 16) & 255) + (b >> 24);
+/// Noise of one pixel: bell-shaped, standard deviation 1, mostly shared by the channels as in a photograph.
+fn grain(pixel: i32, seed: u32) -> Colour {
+    let bell = |bits: u32| {
+        let sum = (bits & 255) + ((bits >> 8) & 255) + ((bits >> 16) & 255) + (bits >> 24);
         // Four uniform bytes: mean 510, standard deviation 147.8.
         (sum as f32 - 510.0) / 147.8
     };
-    // Most of the noise of a photograph is in its brightness.
-    0.55 * bell(bits) + 0.835 * bell(shared)
+    let shared = 0.835 * bell(hash(pixel, 17, seed));
+    [0, 1, 2].map(|channel| shared + 0.55 * bell(hash(pixel, channel, seed)))
 }
 
 /// sRGB encoding (IEC 61966-2-1) of linear light, with highlights rolled off above 0.7 instead of cut.

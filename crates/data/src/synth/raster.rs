@@ -1,7 +1,7 @@
 //! Which point of which sheet is seen at each sample of the picture: triangles and a depth buffer.
 
 use super::frame::Point;
-use super::sheet::Sheet;
+use super::sheet::{Material, Sheet};
 
 /// No sheet covers the sample.
 pub(super) const NOTHING: u8 = u8::MAX;
@@ -38,6 +38,7 @@ impl Visible {
         possible: &dyn Fn(usize) -> bool,
         wanted: &dyn Fn(f32, f32) -> bool,
     ) {
+        let closed = matches!(sheet.material, Material::Skin | Material::Body);
         for row in 0..sheet.rows - 1 {
             for column in 0..sheet.columns - 1 {
                 let i = row * sheet.columns + column;
@@ -51,8 +52,8 @@ impl Visible {
                 };
                 let [a, b] = [vertex(corners[0], 0.0, 0.0), vertex(corners[1], 1.0, 0.0)];
                 let [c, d] = [vertex(corners[2], 0.0, 1.0), vertex(corners[3], 1.0, 1.0)];
-                self.triangle(index, &a, &b, &c, wanted);
-                self.triangle(index, &b, &d, &c, wanted);
+                self.triangle(index, &a, &b, &c, closed, wanted);
+                self.triangle(index, &b, &d, &c, closed, wanted);
             }
         }
     }
@@ -63,25 +64,34 @@ impl Visible {
         a: &[f32; 5],
         b: &[f32; 5],
         c: &[f32; 5],
+        closed: bool,
         wanted: &dyn Fn(f32, f32) -> bool,
     ) {
-        let area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
-        if area.abs() < 1e-6 {
+        // Samples sit at halves, so the first one at or after `p` is `p + 0.5` cut down, and so is the end.
+        let index_of = |p: f32, end: usize| (p + 0.5).clamp(0.0, end as f32) as usize;
+        let left = index_of(a[0].min(b[0]).min(c[0]), self.width);
+        let right = index_of(a[0].max(b[0]).max(c[0]), self.width);
+        let top = index_of(a[1].min(b[1]).min(c[1]), self.height);
+        let bottom = index_of(a[1].max(b[1]).max(c[1]), self.height);
+        if left >= right || top >= bottom {
             return;
         }
-        let low = |p: f32, q: f32, r: f32| (p.min(q).min(r) - 0.5).ceil().max(0.0) as usize;
-        let high = |p: f32, q: f32, r: f32, end: usize| {
-            ((p.max(q).max(r) - 0.5).floor() + 1.0).clamp(0.0, end as f32) as usize
-        };
-        let (left, right) = (low(a[0], b[0], c[0]), high(a[0], b[0], c[0], self.width));
-        let (top, bottom) = (low(a[1], b[1], c[1]), high(a[1], b[1], c[1], self.height));
+        let area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
+        // The back of a closed surface is hidden by its front.
+        if area.abs() < 1e-6 || closed && area < 0.0 {
+            return;
+        }
         let inverse = 1.0 / area;
+        // Weights of b and c: how they grow along x, and where they are at the left of a row.
+        let (b_along, c_along) = ((c[1] - a[1]) * inverse, -(b[1] - a[1]) * inverse);
+        let (b_down, c_down) = (-(c[0] - a[0]) * inverse, (b[0] - a[0]) * inverse);
+        let (start_x, start_y) = (left as f32 + 0.5 - a[0], top as f32 + 0.5 - a[1]);
         for y in top..bottom {
-            let py = y as f32 + 0.5;
+            let dy = start_y + (y - top) as f32;
             for x in left..right {
-                let px = x as f32 + 0.5;
-                let wb = ((px - a[0]) * (c[1] - a[1]) - (py - a[1]) * (c[0] - a[0])) * inverse;
-                let wc = ((b[0] - a[0]) * (py - a[1]) - (b[1] - a[1]) * (px - a[0])) * inverse;
+                let dx = start_x + (x - left) as f32;
+                let wb = dx * b_along + dy * b_down;
+                let wc = dx * c_along + dy * c_down;
                 let wa = 1.0 - wb - wc;
                 if wa < 0.0 || wb < 0.0 || wc < 0.0 {
                     continue;

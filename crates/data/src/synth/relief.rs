@@ -68,12 +68,12 @@ fn nose(shape: &Shape, x: f32, y: f32) -> f32 {
             + own.hump * (std::f32::consts::PI * rise).sin()
     } else {
         // Under the tip the nose runs back to the lip within about seven pixels.
-        let under = (y - tip[1]) / (8.6 + own.droop);
+        let under = (y - tip[1] + 0.035 * dx * dx) / (8.6 + own.droop);
         own.projection * (1.0 - step(-0.1, 1.0, under))
     };
     let half = mix(own.bridge_width, own.tip + 2.0, step(0.2, 1.0, t));
     let mut z = height * bump((dx / (half * 1.75)).powi(2));
-    z += 0.24 * own.tip * hill(dx, y - tip[1] - 0.2 + 0.3 * own.droop, own.tip * 1.15, own.tip);
+    z += 0.36 * own.tip * hill(dx, y - tip[1] - 0.2 + 0.3 * own.droop, own.tip * 1.15, own.tip);
     for side in [-1.0, 1.0] {
         z += 4.4 * hill(dx - side * wing * 0.66, y - tip[1] - own.wing_height, wing * 0.6, 5.6);
         // The crease behind the wing.

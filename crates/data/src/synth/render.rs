@@ -18,11 +18,14 @@ use super::photo::Film;
 use super::raster::{NOTHING, Visible};
 use super::relief::relief;
 use super::shape::Shape;
-use super::sheet::{Attribute, Material, Sheet, Values};
+use super::sheet::{Attribute, Material, Sheet, UNSEEN, Values};
 use super::view::View;
 
 /// Samples per pixel along each axis.
 const SAMPLES: usize = 2;
+
+/// The number of the sheet that is the face.
+const FACE: u8 = 0;
 
 /// The picture of `identity` under `nuisance`: upright RGB, aligned to `template`, of its size.
 pub fn render(identity: &Identity, nuisance: &Nuisance, template: &Template) -> RgbImage {
@@ -47,7 +50,7 @@ pub fn render(identity: &Identity, nuisance: &Nuisance, template: &Template) -> 
         let view = if sheet.material == Material::Body { &body_view } else { &view };
         let screen: Vec<_> =
             sheet.points.iter().map(|p| view.project(*p).map(|v| (v + 0.5) * SAMPLES as f32)).collect();
-        let possible = |i: usize| sheet.values[i][Attribute::BLUSH] > -4.0;
+        let possible = |i: usize| sheet.values[i][Attribute::BLUSH] > UNSEEN;
         let always = |_: f32, _: f32| true;
         let ragged = |column: f32, row: f32| hair_here(&shape, &sheet.at(column, row));
         let hemmed = |column: f32, row: f32| sheet.at(column, row)[Attribute::BLUSH] > 0.0;
@@ -127,55 +130,88 @@ impl Scene<'_> {
         let (width, height) = (visible.width / SAMPLES, visible.height / SAMPLES);
         let worn =
             self.nuisance.glasses.as_ref().map(|g| Worn::new(g, self.shape, self.view, &self.nuisance.light));
-        let mut film = Film { width, height, pixels: vec![[0.0; 3]; width * height] };
+        let mut film = Film { width, height, pixels: Vec::with_capacity(width * height) };
         let (mut brightness, mut counted) = (0.0, 0.0);
-        let share = 1.0 / (SAMPLES * SAMPLES) as f32;
-        for y in 0..visible.height {
-            for x in 0..visible.width {
-                let i = y * visible.width + x;
-                // Whole numbers are the middles of pixels.
-                let place = [x, y].map(|v| (v as f32 + 0.5) / SAMPLES as f32 - 0.5);
-                let designed = self.design.apply(place);
-                let mut colour = self.sample(visible, i, designed);
-                if visible.sheet[i] == 0 {
-                    brightness += luminance(colour);
-                    counted += 1.0;
+        for y in 0..height {
+            for x in 0..width {
+                let first = y * SAMPLES * visible.width + x * SAMPLES;
+                let samples = [first, first + 1, first + visible.width, first + visible.width + 1];
+                let mut colours = self.pixel(visible, samples, [x as f32, y as f32]);
+                for (i, colour) in samples.into_iter().zip(&mut colours) {
+                    if visible.sheet[i] == FACE {
+                        brightness += luminance(*colour);
+                        counted += 1.0;
+                    }
+                    if worn.is_some() || self.nuisance.obstacle.is_some() {
+                        self.hide(colour, worn.as_ref(), visible, i);
+                    }
                 }
-                if let Some(worn) = &worn {
-                    let over = worn.cover(place, visible.depth[i]);
-                    colour = blend(colour, over.colour, over.share);
-                }
-                if let Some(obstacle) = &self.nuisance.obstacle {
-                    let over = cover(obstacle, &self.nuisance.light, designed[0], designed[1]);
-                    colour = blend(colour, over.colour, over.share);
-                }
-                let pixel = &mut film.pixels[y / SAMPLES * width + x / SAMPLES];
-                for (p, c) in pixel.iter_mut().zip(colour) {
-                    *p += share * c;
-                }
+                film.pixels.push(std::array::from_fn(|c| colours.iter().map(|s| s[c]).sum::<f32>() / 4.0));
             }
         }
         (film, if counted > 0.0 { brightness / counted } else { 0.3 })
     }
 
-    fn sample(&self, visible: &Visible, i: usize, place: [f32; 2]) -> Colour {
-        if visible.sheet[i] == NOTHING {
-            return backdrop(&self.nuisance.backdrop, place[0], place[1]);
+    /// The colours of the four samples of the pixel at `middle`. Where one smooth surface fills the pixel, one
+    /// evaluation serves all four.
+    fn pixel(&self, visible: &Visible, samples: [usize; 4], middle: [f32; 2]) -> [Colour; 4] {
+        let sheet = visible.sheet[samples[0]];
+        if samples.iter().all(|&i| visible.sheet[i] == sheet) {
+            if sheet == NOTHING {
+                return [self.behind(middle); 4];
+            }
+            let places = samples.map(|i| visible.place[i]);
+            let mean = [0, 1].map(|axis| places.iter().map(|p| p[axis]).sum::<f32>() / 4.0);
+            let together = places.iter().all(|p| (p[0] - mean[0]).abs().max((p[1] - mean[1]).abs()) < 1.5);
+            if together {
+                let values = self.sheets[sheet as usize].at(mean[0], mean[1]);
+                if sheet != FACE || !self.painter.detailed(&values) {
+                    return [self.surface(sheet, &values); 4];
+                }
+            }
         }
-        let sheet = &self.sheets[visible.sheet[i] as usize];
-        let [column, row] = visible.place[i];
-        let values = sheet.at(column, row);
-        let look = match sheet.material {
-            Material::Skin => self.painter.face(&values),
-            Material::Ear => self.painter.skin(&values),
-            Material::Body => self.body(&values),
-            Material::Hair => strands(self.shape, &values),
-            Material::Hat => self.cloth(&values),
+        samples.map(|i| {
+            let [column, row] = visible.place[i];
+            match visible.sheet[i] {
+                NOTHING => self.behind(middle),
+                sheet => self.surface(sheet, &self.sheets[sheet as usize].at(column, row)),
+            }
+        })
+    }
+
+    /// Puts glasses and obstacles over the colour of sample `i`.
+    fn hide(&self, colour: &mut Colour, worn: Option<&Worn>, visible: &Visible, i: usize) {
+        // Whole numbers are the middles of pixels.
+        let place = [i % visible.width, i / visible.width].map(|v| (v as f32 + 0.5) / SAMPLES as f32 - 0.5);
+        if let Some(worn) = worn {
+            let over = worn.cover(place, visible.depth[i]);
+            *colour = blend(*colour, over.colour, over.share);
+        }
+        if let Some(obstacle) = &self.nuisance.obstacle {
+            let [x, y] = self.design.apply(place);
+            let over = cover(obstacle, &self.nuisance.light, x, y);
+            *colour = blend(*colour, over.colour, over.share);
+        }
+    }
+
+    fn behind(&self, place: [f32; 2]) -> Colour {
+        let [x, y] = self.design.apply(place);
+        backdrop(&self.nuisance.backdrop, x, y)
+    }
+
+    fn surface(&self, sheet: u8, values: &Values) -> Colour {
+        let look = match self.sheets[sheet as usize].material {
+            Material::Skin => self.painter.face(values),
+            Material::Ear => self.painter.skin(values),
+            Material::Body => self.body(values),
+            Material::Hair => strands(self.shape, values),
+            Material::Hat => self.cloth(values),
         };
-        let light = [values[Attribute::LIGHT], values[Attribute::LIGHT + 1], values[Attribute::LIGHT + 2]];
         let mirrored = look.shine * values[Attribute::SHINE];
         let lamp = self.nuisance.light.lamp;
-        std::array::from_fn(|c| look.albedo[c] * light[c] + mirrored * lamp[c] + look.glint)
+        std::array::from_fn(|c| {
+            look.albedo[c] * values[Attribute::LIGHT + c] + mirrored * lamp[c] + look.glint
+        })
     }
 
     fn body(&self, values: &Values) -> Look {

@@ -209,8 +209,9 @@ fn profile(identity: &Identity, chin: f32) -> [Spline; 3] {
         [jaw - 12.0, square(mix(skull.cheekbone, skull.jaw, 0.55))],
         [jaw, square(skull.jaw)],
         [chin - 9.0, square(mix(skull.jaw, skull.chin, 0.52))],
-        [chin - 2.5, square(skull.chin)],
-        [chin, square(skull.chin * 0.62)],
+        [chin - 2.6, square(skull.chin)],
+        [chin - 0.7, square(skull.chin * 0.7)],
+        [chin, square(skull.chin * 0.3)],
     ]);
     let slope = skull.forehead_slope;
     let front = Spline::new(&[

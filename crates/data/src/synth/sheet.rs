@@ -21,6 +21,9 @@ impl Attribute {
     pub(super) const BEARD: usize = 7;
 }
 
+/// Hair this far outside its edge, in pixels, is never seen, however ragged the edge.
+pub(super) const UNSEEN: f32 = -6.0;
+
 /// What a sheet is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Material {

@@ -171,3 +171,101 @@ fn refuse_occupied(directory: &Path) -> Result<(), SynthError> {
         Err(error) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use face::Template;
+
+    use super::super::Population;
+    use super::{Settings, SynthError, write_tree};
+
+    fn settings() -> Settings {
+        Settings { first: 3, identities: 2, images: 3, seed: 8, strength: 1.0, template: Template::HIGH }
+    }
+
+    #[test]
+    fn the_files_hold_exactly_the_faces_of_the_population_on_any_number_of_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        for threads in [1, 2] {
+            let out = folder.path().join(format!("new/{threads}"));
+            let (calls, most) = (AtomicU64::new(0), AtomicU64::new(0));
+            let count = |done: u64| {
+                calls.fetch_add(1, Ordering::Relaxed);
+                most.fetch_max(done, Ordering::Relaxed);
+            };
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| write_tree(&out, &settings(), &count)).unwrap();
+            assert_eq!((calls.into_inner(), most.into_inner()), (6, 6));
+            let population = Population::new(8, 1.0, Template::HIGH);
+            for (person, name) in [(3, "id0004"), (4, "id0005")] {
+                for image in 0..3 {
+                    let file = out.join(name).join(format!("000{}.png", image + 1));
+                    assert_eq!(
+                        image::open(&file).unwrap().to_rgb8(),
+                        population.face(person, image),
+                        "{file:?}"
+                    );
+                }
+            }
+            assert_eq!(fs_err::read_dir(&out).unwrap().count(), 2);
+            assert!(!folder.path().join(format!("new/{threads}.partial")).exists());
+        }
+    }
+
+    #[test]
+    fn what_is_already_there_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let nothing = |_: u64| {};
+        let full = folder.path().join("full");
+        fs_err::create_dir(&full).unwrap();
+        fs_err::write(full.join("thesis.txt"), "years of work").unwrap();
+        assert!(
+            matches!(write_tree(&full, &settings(), &nothing), Err(SynthError::Occupied(path)) if path == full)
+        );
+        let file = full.join("thesis.txt");
+        assert!(
+            matches!(write_tree(&file, &settings(), &nothing), Err(SynthError::Occupied(path)) if path == file)
+        );
+        assert_eq!(fs_err::read_to_string(&file).unwrap(), "years of work");
+        let out = folder.path().join("out");
+        let partial = folder.path().join("out.partial");
+        fs_err::create_dir(&partial).unwrap();
+        fs_err::write(partial.join("x"), "").unwrap();
+        assert!(
+            matches!(write_tree(&out, &settings(), &nothing), Err(SynthError::Unfinished(path)) if path == partial)
+        );
+        assert!(partial.join("x").exists() && !out.exists());
+        let empty = folder.path().join("empty");
+        fs_err::create_dir(&empty).unwrap();
+        write_tree(&empty, &settings(), &nothing).unwrap();
+    }
+
+    #[test]
+    fn a_run_that_stops_half_way_leaves_no_tree_under_the_final_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let stopped = std::panic::catch_unwind(|| {
+            write_tree(&out, &settings(), &|done| assert!(done < 4, "the power fails"))
+        });
+        assert!(stopped.is_err() && !out.exists());
+        assert!(matches!(write_tree(&out, &settings(), &|_| {}), Err(SynthError::Unfinished(_))));
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused_before_anything_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let refused = |settings: Settings| write_tree(&out, &settings, &|_| {}).unwrap_err();
+        assert!(matches!(
+            refused(Settings { images: 0, ..settings() }),
+            SynthError::Nothing { images: 0, .. }
+        ));
+        assert!(matches!(refused(Settings { first: u32::MAX, ..settings() }), SynthError::TooMany { .. }));
+        for strength in [-0.1, 1.6, f32::NAN] {
+            assert!(matches!(refused(Settings { strength, ..settings() }), SynthError::Strength(_)));
+        }
+        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
