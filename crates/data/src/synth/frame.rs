@@ -106,4 +106,11 @@ mod tests {
         let (one, other) = (both.apply(p), second.apply(first.apply(p)));
         assert!((one[0] - other[0]).hypot(one[1] - other[1]) < 1e-4);
     }
+
+    #[test]
+    fn the_inverse_undoes_a_similarity() {
+        let similarity = Similarity::about([1.0, 2.0], 0.3, 0.9, [4.0, 1.0]);
+        let p = similarity.inverse().apply(similarity.apply([7.0, -5.0]));
+        assert!((p[0] - 7.0).hypot(p[1] + 5.0) < 1e-4, "{p:?}");
+    }
 }

@@ -134,6 +134,8 @@ fn shell(
     layer: &dyn Fn(f32, f32) -> (f32, f32),
 ) -> Sheet {
     let mut sheet = Sheet::new(material, COLUMNS, ROWS);
+    // Only long hair shows its inner side, behind the neck.
+    sheet.one_sided = !long;
     let skull = &shape.identity.skull;
     let crown = skull.crown_height;
     let hang = shape.width(58.0);

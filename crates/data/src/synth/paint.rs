@@ -70,9 +70,10 @@ impl<'a> Painter<'a> {
         self.shape
             .eyes
             .iter()
-            .any(|e| (x - e.centre[0]).abs() < 14.0 && (-20.0..7.0).contains(&(y - e.centre[1])))
-            || (x - mouth.centre[0]).abs() < mouth.half_width + 3.0 && (y - mouth.centre[1]).abs() < 15.0
-            || (x - tip[0]).abs() < 13.0 && (-3.0..9.0).contains(&(y - tip[1]))
+            .any(|e| (x - e.centre[0]).abs() < 14.0 && (-18.0..6.0).contains(&(y - e.centre[1])))
+            || (x - mouth.centre[0]).abs() < mouth.half_width + 2.5
+                && (y - mouth.centre[1] - 0.3 * mouth.gap).abs() < 8.5 + 0.5 * mouth.gap
+            || (x - tip[0]).abs() < 12.0 && (-3.0..8.0).contains(&(y - tip[1]))
     }
 
     /// The look of bare skin: tone, blush, mottling, freckles, moles and beard.

@@ -1,7 +1,7 @@
 //! Which point of which sheet is seen at each sample of the picture: triangles and a depth buffer.
 
 use super::frame::Point;
-use super::sheet::{Material, Sheet};
+use super::sheet::Sheet;
 
 /// No sheet covers the sample.
 pub(super) const NOTHING: u8 = u8::MAX;
@@ -38,7 +38,6 @@ impl Visible {
         possible: &dyn Fn(usize) -> bool,
         wanted: &dyn Fn(f32, f32) -> bool,
     ) {
-        let closed = matches!(sheet.material, Material::Skin | Material::Body);
         for row in 0..sheet.rows - 1 {
             for column in 0..sheet.columns - 1 {
                 let i = row * sheet.columns + column;
@@ -52,8 +51,8 @@ impl Visible {
                 };
                 let [a, b] = [vertex(corners[0], 0.0, 0.0), vertex(corners[1], 1.0, 0.0)];
                 let [c, d] = [vertex(corners[2], 0.0, 1.0), vertex(corners[3], 1.0, 1.0)];
-                self.triangle(index, &a, &b, &c, closed, wanted);
-                self.triangle(index, &b, &d, &c, closed, wanted);
+                self.triangle(index, &a, &b, &c, sheet.one_sided, wanted);
+                self.triangle(index, &b, &d, &c, sheet.one_sided, wanted);
             }
         }
     }
@@ -64,7 +63,7 @@ impl Visible {
         a: &[f32; 5],
         b: &[f32; 5],
         c: &[f32; 5],
-        closed: bool,
+        one_sided: bool,
         wanted: &dyn Fn(f32, f32) -> bool,
     ) {
         // Samples sit at halves, so the first one at or after `p` is `p + 0.5` cut down, and so is the end.
@@ -77,8 +76,8 @@ impl Visible {
             return;
         }
         let area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
-        // The back of a closed surface is hidden by its front.
-        if area.abs() < 1e-6 || closed && area < 0.0 {
+        // A triangle seen from its back has its corners the other way around.
+        if area.abs() < 1e-6 || one_sided && area < 0.0 {
             return;
         }
         let inverse = 1.0 / area;

@@ -39,6 +39,8 @@ pub(super) struct Sheet {
     pub(super) material: Material,
     pub(super) columns: usize,
     pub(super) rows: usize,
+    /// Whether its back is never seen, because its front or another sheet hides it.
+    pub(super) one_sided: bool,
     /// Face space, then camera space after [`super::view::View::turn`].
     pub(super) points: Vec<[f32; 3]>,
     pub(super) values: Vec<Values>,
@@ -53,6 +55,7 @@ impl Sheet {
             material,
             columns,
             rows,
+            one_sided: matches!(material, Material::Skin | Material::Body),
             points: Vec::with_capacity(count),
             values: Vec::with_capacity(count),
             openness: Vec::with_capacity(count),
