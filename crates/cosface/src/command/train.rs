@@ -123,7 +123,7 @@ pub(crate) fn train(
         let speed = progress.images_per_second.map_or(String::new(), |speed| format!("{speed:.0} images/s"));
         stage.show(progress.step, &format!("{loss} {speed}"));
     };
-    let mut validate = |model: &Model| measure(recipe, model).map_err(|error| error.into_boxed_dyn_error());
+    let mut validate = |model: &Model| measure(recipe, model).map_err(anyhow::Error::into_boxed_dyn_error);
     let job = Job { recipe, images, run, stop, licence };
     let outcome = fit(&job, &mut Hooks { progress: &mut show, validate: &mut validate })?;
     if let Some(stage) = stage {

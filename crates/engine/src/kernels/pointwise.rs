@@ -44,8 +44,9 @@ pub(crate) fn normalise(pool: &Pool, pixels: &[u8], mean: [f32; 3], scale: [f32;
     /// Whole pixels in a task.
     const CHUNK: usize = 3 * 4096;
     assert_eq!(pixels.len(), target.len(), "pixels and activations");
-    let tables: [[f32; 256]; 3] =
-        std::array::from_fn(|channel| std::array::from_fn(|byte| (byte as f32 - mean[channel]) / scale[channel]));
+    let tables: [[f32; 256]; 3] = std::array::from_fn(|channel| {
+        std::array::from_fn(|byte| (byte as f32 - mean[channel]) / scale[channel])
+    });
     pool.run_chunks(target, CHUNK, |index, target| {
         let pixels = pixels[index * CHUNK..].chunks_exact(3);
         for (target, pixel) in target.chunks_exact_mut(3).zip(pixels) {
