@@ -1,5 +1,6 @@
 //! `cosface bench`: speed and memory, as JSON lines that can be set beside a peer's.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -23,10 +24,10 @@ pub(crate) struct Arguments {
     network: Subject,
     /// Images in a batch, features for the head; 32 or 256 unless given
     #[arg(long)]
-    batch: Option<usize>,
+    batch: Option<NonZeroUsize>,
     /// Classes of the head; 1000 or 100,000 unless given
     #[arg(long)]
-    classes: Option<usize>,
+    classes: Option<NonZeroUsize>,
     /// Instruction set: portable, avx2 or avx512; the best one unless given
     #[arg(long)]
     isa: Option<Isa>,
@@ -84,8 +85,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
+fn count(given: Option<NonZeroUsize>, default: usize) -> usize {
+    given.map_or(default, NonZeroUsize::get)
+}
+
 fn train(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
-    let (batch, classes) = (arguments.batch.unwrap_or(32), arguments.classes.unwrap_or(1000));
+    let (batch, classes) = (count(arguments.batch, 32), count(arguments.classes, 1000));
     let network = arguments.network.build()?;
     let dimension = network.feature_dimension();
     let mut parameters = Parameters::from_weights(&network, &initialise(&network, 1))?;
@@ -117,7 +122,7 @@ fn embed(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
     let network = arguments.network.build()?;
     let weights = initialise(&network, 1);
     let (mean, scale) = CHANNELS;
-    for batch in arguments.batch.map_or(vec![1, 32], |batch| vec![batch]) {
+    for batch in arguments.batch.map_or(vec![1, 32], |batch| vec![batch.get()]) {
         let mut plan = EmbeddingPlan::new(pool, &network, &weights, batch)?;
         let bytes = random_bytes(batch * network.image_shape().elements());
         let seconds = median_seconds(|| {
@@ -136,7 +141,7 @@ fn embed(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
 
 fn head(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
     const DIMENSION: usize = 512;
-    let (samples, classes) = (arguments.batch.unwrap_or(256), arguments.classes.unwrap_or(100_000));
+    let (samples, classes) = (count(arguments.batch, 256), count(arguments.classes, 100_000));
     let mut head = random_head(classes, DIMENSION);
     let features = random(samples * DIMENSION);
     let labels: Vec<u32> = (0..samples).map(|sample| (sample * 7919 % classes) as u32).collect();

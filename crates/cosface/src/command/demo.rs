@@ -17,7 +17,7 @@ use train::journal;
 use train::recipe::{self, CheckedRecipe};
 
 use super::evaluate::{evaluate, find_images, summary};
-use super::train::{new_run, train, training_section};
+use super::train::{new_run, open, train, training_section};
 use super::{synth as faces, terminal};
 
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ impl Size {
                 Plan { people: 30, images: 8, test_people: 20, test_images: 4, epochs: 3, batch: 32 }
             }
             Size::Normal => {
-                Plan { people: 400, images: 15, test_people: 100, test_images: 6, epochs: 8, batch: 64 }
+                Plan { people: 400, images: 12, test_people: 100, test_images: 6, epochs: 8, batch: 64 }
             }
         }
     }
@@ -92,8 +92,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut sections = Vec::new();
     for (name, loss) in LOSSES {
         let recipe = recipe(&train_faces, &plan, arguments.seed, loss)?;
+        let images = open(&recipe)?;
         let run = new_run(&out.join(name.to_lowercase()), &recipe)?;
-        let Outcome::Finished { model } = train(&recipe, &run, &AtomicBool::new(false), None, name)? else {
+        let Outcome::Finished { model } = train(&recipe, images, &run, &AtomicBool::new(false), None, name)?
+        else {
             bail!("training was stopped");
         };
         let mut embedder = Embedder::open(&model, 0)?;

@@ -31,6 +31,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    terminal::refuse_overwriting(&arguments.model, &arguments.out)?;
     let mut files = Vec::new();
     for path in &arguments.images {
         collect(path, &mut files)?;

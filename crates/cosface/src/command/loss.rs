@@ -43,6 +43,7 @@ struct Case {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let path = arguments.case.display();
+    terminal::refuse_overwriting(&arguments.case, &arguments.out)?;
     let file = TensorFile::read(&arguments.case)?;
     let text = |key: &str| file.metadata.get(key).map(String::as_str);
     let name = text("loss").with_context(|| format!("the metadata names no `loss`: {path}"))?;
@@ -99,6 +100,17 @@ impl Case {
         let mut head = Head::zeros(self.classes, self.dimension);
         head.weights_mut().copy_from_slice(&narrow(&self.weights));
         let features = narrow(&self.features);
+        let rows = [("feature", &features[..]), ("class centre", head.weights())];
+        for (name, values) in rows {
+            for (row, values) in values.chunks_exact(self.dimension).enumerate() {
+                let norm = values.iter().map(|value| value * value).sum::<f32>().sqrt();
+                let directed = norm >= engine::SHORTEST || !loss.normalises_weights();
+                ensure!(
+                    norm.is_finite() && directed,
+                    "too large or too small for 32 bits, use --engine f64: {name} {row}"
+                );
+            }
+        }
         let (mut d_features, mut d_weights) = (vec![0.0; features.len()], vec![0.0; self.weights.len()]);
         let centres = Centres::AddGradient(&mut d_weights);
         let output = head.step(&pool, loss, &features, &self.labels, &mut d_features, centres);

@@ -1,15 +1,22 @@
 //! What the program shows: lines, errors and progress.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one place that prints")]
+#![expect(clippy::print_stderr, reason = "the one place that prints")]
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Prints a result.
+/// Prints a result. A reader that has seen enough and closed the pipe is no error.
 pub(crate) fn say(line: &str) {
-    println!("{line}");
+    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        eprintln!("error: cannot print the result: {error}");
+        std::process::exit(1);
+    }
 }
 
 /// Prints a remark beside the results.
@@ -89,4 +96,12 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Refuses an output that is one of the inputs, which writing would destroy.
+pub(crate) fn refuse_overwriting(input: &Path, output: &Path) -> anyhow::Result<()> {
+    let same = fs_err::canonicalize(output)
+        .is_ok_and(|output| fs_err::canonicalize(input).is_ok_and(|input| input == output));
+    anyhow::ensure!(!same, "the output would overwrite the input, choose another file: {}", output.display());
+    Ok(())
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use cosface::Embedder;
+use data::Store;
 use engine::Pool;
 use eval::interval::Bootstrap;
 use eval::report::{Axis, Block, Colour, Plot, Report, Section, Series, Shape};
@@ -55,11 +56,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.skip_unreadable {
         overrides.push("data.unreadable=skip".to_owned());
     }
-    let (run, recipe) = match (&arguments.resume, &arguments.out) {
+    let (run, recipe, images) = match (&arguments.resume, &arguments.out) {
         (Some(path), _) => {
             let run = RunDirectory::resume(path)?;
             let recipe = recipe::load(&run.recipe(), &overrides)?;
-            (run, recipe)
+            let images = open(&recipe)?;
+            (run, recipe, images)
         }
         (None, Some(out)) => {
             let recipe = match (&arguments.recipe, &arguments.data) {
@@ -67,14 +69,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 (None, Some(data)) => recipe::check(&recipe::for_folder(data), &overrides)?,
                 (None, None) => bail!("give a recipe or --data"),
             };
-            (RunDirectory::create(out, &recipe.to_toml())?, recipe)
+            // What is refused leaves no run behind that would be in the way of the next attempt.
+            let images = open(&recipe)?;
+            (RunDirectory::create(out, &recipe.to_toml())?, recipe, images)
         }
         (None, None) => bail!("give --out or --resume"),
     };
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
-    match train(&recipe, &run, &stop, arguments.licence.clone(), "train")? {
+    match train(&recipe, images, &run, &stop, arguments.licence.clone(), "train")? {
         Outcome::Finished { model } => {
             terminal::say(&format!("model: {}", model.display()));
             Ok(ExitCode::SUCCESS)
@@ -90,15 +94,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Trains with progress, and writes the run's report when it is done.
-pub(crate) fn train(
-    recipe: &CheckedRecipe,
-    run: &RunDirectory,
-    stop: &AtomicBool,
-    licence: Option<String>,
-    name: &str,
-) -> anyhow::Result<Outcome> {
-    let images = Arc::new(train::images::open(recipe, &|_, _| {})?);
+/// Opens the images of a recipe, says what is worth knowing of them, and checks the loss against their number.
+pub(crate) fn open(recipe: &CheckedRecipe) -> anyhow::Result<Arc<Store>> {
+    let images = train::images::open(recipe, &|_, _| {})?;
     let catalogue = images.catalogue();
     for notice in catalogue.notices() {
         terminal::note(&format!("note: {notice}"));
@@ -116,6 +114,19 @@ pub(crate) fn train(
             "warning: s = {scale} is below {least:.2}, which {classes} classes need for a posterior of 0.9 (CosFace, eq. 6)"
         ));
     }
+    Ok(Arc::new(images))
+}
+
+/// Trains with progress, and writes the run's report when it is done.
+pub(crate) fn train(
+    recipe: &CheckedRecipe,
+    images: Arc<Store>,
+    run: &RunDirectory,
+    stop: &AtomicBool,
+    licence: Option<String>,
+    name: &str,
+) -> anyhow::Result<Outcome> {
+    let classes = images.catalogue().identities().len();
     let mut stage: Option<Stage> = None;
     let mut show = |progress: &Progress| {
         let stage = stage.get_or_insert_with(|| Stage::start(name, progress.steps));

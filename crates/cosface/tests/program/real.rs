@@ -46,8 +46,10 @@ batch_norm = true
 name = "cosface"
 s = 16
 m = 0.2
+[optimizer]
+learning_rate = 0.05
 [schedule]
-length = "12 epochs"
+length = "40 epochs"
 [run]
 batch = 32
 "#;
@@ -70,7 +72,6 @@ batch = 32
     let text = fs_err::read_to_string(workshop.path("result/evaluation.json")).unwrap();
     let evaluation: serde_json::Value = serde_json::from_str(&text).unwrap();
     let area = evaluation["area"]["value"].as_f64().unwrap();
-    println!("area under the curve {area}");
-    // An untrained network of this kind has about 0.8 here; see the planted fault in the commit that adds this.
-    assert!(area > 0.9, "{area}");
+    // Seen: 0.925 after training, 0.88 after a single step, since ORL's people differ in their pixels already.
+    assert!(area > 0.905, "area under the curve: {area}");
 }

@@ -15,8 +15,7 @@ fn data_that_cannot_be_trained_on_is_refused() {
     let refuse = |data: &str, parts: &[&str]| {
         let arguments = train(data);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        workshop.refuse(&arguments, parts, "run/model.safetensors");
-        fs_err::remove_dir_all(workshop.path("run")).unwrap_or_default();
+        workshop.refuse(&arguments, parts, "run");
     };
     fs_err::create_dir_all(workshop.path("nothing")).unwrap();
     refuse("nothing", &["nothing"]);
@@ -47,8 +46,7 @@ fn settings_that_cannot_be_are_refused_with_the_bound_or_the_nearest_name() {
     let workshop = Workshop::with_faces();
     let refuse = |set: &str, parts: &[&str]| {
         let arguments: Vec<&str> = TRAIN.into_iter().chain(["--set", set]).collect();
-        workshop.refuse(&arguments, parts, "run/model.safetensors");
-        fs_err::remove_dir_all(workshop.path("run")).unwrap_or_default();
+        workshop.refuse(&arguments, parts, "run");
     };
     refuse("loss.margn_warm_up=\"2 epochs\"", &["margn_warm_up", "margin_warm_up"]);
     refuse("loss.s=0", &["loss", "0"]);

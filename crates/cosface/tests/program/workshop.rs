@@ -91,6 +91,7 @@ impl Workshop {
 }
 
 /// A folder of the research data; without it the test is skipped, and fails in CI.
+#[expect(clippy::print_stdout, reason = "a skipped test says why")]
 pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")).join(name);
     if path.exists() {
