@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod embed;
 mod evaluate;
+mod import;
 mod inspect;
 mod loss;
 mod synth;
@@ -34,6 +35,8 @@ enum Command {
     Embed(embed::Arguments),
     /// Show a model's card, a recipe's cost, or this processor
     Inspect(inspect::Arguments),
+    /// Turn other people's weights into a model file
+    Import(import::Arguments),
     /// Write a folder tree of synthetic faces
     Synth(synth::Arguments),
     /// Compute a loss and its gradients from a file of features, weights and labels
@@ -51,6 +54,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Evaluate(arguments) => evaluate::run(&arguments).map(done),
         Command::Embed(arguments) => embed::run(&arguments).map(done),
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),
+        Command::Import(arguments) => import::run(&arguments).map(done),
         Command::Synth(arguments) => synth::run(&arguments).map(done),
         Command::Loss(arguments) => loss::run(&arguments).map(done),
         Command::Bench(arguments) => bench::run(&arguments).map(done),

@@ -2,7 +2,7 @@
 
 use net::tensor_file::{TensorFile, Values};
 
-use crate::workshop::Workshop;
+use crate::workshop::{Workshop, shared};
 
 /// The test faces as LFW names them, and a pair file without folds.
 fn lfw_like(workshop: &Workshop) {
@@ -81,4 +81,22 @@ fn threads_change_no_bit_of_a_model() {
     }
     let model = |run: &str| fs_err::read(workshop.path(run).join("model.safetensors")).unwrap();
     assert_eq!(model("1"), model("2"));
+}
+
+#[test]
+fn a_published_model_is_imported_from_either_of_its_files_alike() {
+    let Some(weights) = shared("data/weights/mobilefacenet-casia") else { return };
+    let workshop = Workshop::empty();
+    let description = concat!(env!("CARGO_MANIFEST_DIR"), "/../net/imports/mobilefacenet_pytorch.toml");
+    for (file, out) in [("068.safetensors", "a.safetensors"), ("068.ckpt", "b.safetensors")] {
+        let path = weights.join(file);
+        let mut arguments =
+            vec!["import", path.to_str().unwrap(), "--description", description, "--out", out];
+        if file.ends_with("ckpt") {
+            arguments.extend(["--under", "net_state_dict"]);
+        }
+        workshop.succeed(&arguments);
+    }
+    let model = |name: &str| fs_err::read(workshop.path(name)).unwrap();
+    assert_eq!(model("a.safetensors"), model("b.safetensors"));
 }
