@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use cosface::{Embedder, Features};
 use eval::evaluation::TarAtFar;
 use eval::interval::Bootstrap;
@@ -96,15 +96,25 @@ pub(crate) fn rule_of(flip: FlipRule) -> FeatureRule {
 
 /// The file of each image that the protocol names.
 pub(crate) fn find_images(protocol: &Protocol, root: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut folders: HashMap<PathBuf, HashMap<String, PathBuf>> = HashMap::new();
+    let mut folders: HashMap<PathBuf, HashMap<String, Vec<PathBuf>>> = HashMap::new();
     fs_err::read_dir(root).context("the folder of images cannot be read")?;
+    let mut ambiguous = None;
     let found = protocol.resolve(|key| {
         let whole = root.join(&key.name);
         let (folder, stem) = (whole.parent()?.to_owned(), whole.file_name()?.to_str()?.to_owned());
         let names = folders.entry(folder.clone()).or_insert_with(|| images_in(&folder));
-        names.get(&stem).cloned()
+        let files = names.get(&stem)?;
+        if files.len() > 1 {
+            ambiguous = Some(files.clone());
+        }
+        files.first().cloned()
     })?;
-    Ok(found)
+    match ambiguous {
+        Some(files) => {
+            bail!("two files for one image, keep one: {} and {}", files[0].display(), files[1].display())
+        }
+        None => Ok(found),
+    }
 }
 
 /// Whether a file's ending is that of an image.
@@ -113,12 +123,12 @@ pub(crate) fn is_image(path: &Path) -> bool {
     ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
-fn images_in(folder: &Path) -> HashMap<String, PathBuf> {
-    let mut names = HashMap::new();
+fn images_in(folder: &Path) -> HashMap<String, Vec<PathBuf>> {
+    let mut names: HashMap<String, Vec<PathBuf>> = HashMap::new();
     for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if let (true, Some(stem)) = (is_image(&path), path.file_stem().and_then(|stem| stem.to_str())) {
-            names.insert(stem.to_owned(), path.clone());
+            names.entry(stem.to_owned()).or_default().push(path.clone());
         }
     }
     names

@@ -42,6 +42,7 @@ pub(crate) struct Stage {
     bar: ProgressBar,
     name: String,
     plain: bool,
+    started: Instant,
     said: Instant,
 }
 
@@ -62,7 +63,7 @@ impl Stage {
         if plain {
             eprintln!("{name}: {length} to do");
         }
-        Stage { bar, name: name.to_owned(), plain, said: Instant::now() }
+        Stage { bar, name: name.to_owned(), plain, started: Instant::now(), said: Instant::now() }
     }
 
     /// Shows that `done` items are done, with a remark.
@@ -70,7 +71,10 @@ impl Stage {
         self.bar.set_position(done);
         self.bar.set_message(remark.to_owned());
         if self.plain && self.said.elapsed() >= PAUSE {
-            eprintln!("{}: {done}/{} {remark}", self.name, self.bar.length().unwrap_or(0));
+            let length = self.bar.length().unwrap_or(0);
+            let left = self.started.elapsed().as_secs_f64() * length.saturating_sub(done) as f64
+                / done.max(1) as f64;
+            eprintln!("{}: {done}/{length} {remark}, {left:.0} s left", self.name);
             self.said = Instant::now();
         }
     }

@@ -1,5 +1,6 @@
 //! `cosface train`: a recipe, or a folder of people, to a run directory with a model.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -96,7 +97,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Opens the images of a recipe, says what is worth knowing of them, and checks the loss against their number.
 pub(crate) fn open(recipe: &CheckedRecipe) -> anyhow::Result<Arc<Store>> {
-    let images = train::images::open(recipe, &|_, _| {})?;
+    let decoding: RefCell<Option<(Stage, usize)>> = RefCell::new(None);
+    let images = train::images::open(recipe, &|more, of| {
+        let mut decoding = decoding.borrow_mut();
+        let (stage, done) = decoding.get_or_insert_with(|| (Stage::start("decode", of as u64), 0));
+        *done += more;
+        stage.show(*done as u64, "");
+    })?;
+    if let Some((stage, _)) = decoding.into_inner() {
+        stage.finish();
+    }
     let catalogue = images.catalogue();
     for notice in catalogue.notices() {
         terminal::note(&format!("note: {notice}"));

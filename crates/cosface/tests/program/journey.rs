@@ -66,6 +66,11 @@ fn a_recogniser_is_trained_inspected_used_and_measured() {
     let report = fs_err::read_to_string(workshop.path("result/report.html")).unwrap();
     assert!(report.contains("<svg") && !report.contains("<script"));
 
+    fs_err::copy(workshop.path("lfw/P4/P4_0001.png"), workshop.path("lfw/P5/P5_0002.jpg")).unwrap();
+    let twice =
+        ["evaluate", "run/model.safetensors", "--images", "lfw", "--pairs", "pairs.txt", "--out", "twice"];
+    workshop.refuse(&twice, &["P5_0002.png", "P5_0002.jpg"], "twice");
+
     fs_err::remove_file(workshop.path("lfw/P3/P3_0002.png")).unwrap();
     let missing =
         ["evaluate", "run/model.safetensors", "--images", "lfw", "--pairs", "pairs.txt", "--out", "again"];
