@@ -1,61 +1,76 @@
-//! Runs that end early, and runs that meet.
+//! Runs that end before their time, from the outside: the process is really killed.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
+use crate::invocation::{Outcome, command};
 use crate::workshop::Workshop;
 
-/// Starts a run of many steps.
-fn start(workshop: &Workshop, run: &str) -> Child {
-    let arguments = ["train", "recipe.toml", "--out", run, "--set", "schedule.length=\"300 steps\""];
-    workshop.command(&arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
+/// Long enough that the process is still at work when the signal arrives.
+const LONG: &str = "schedule.length=400 steps";
+
+#[test]
+fn a_process_killed_in_training_and_resumed_gives_the_same_model_bit_for_bit() {
+    let workshop = Workshop::new();
+    workshop.train("whole", &[LONG]).success();
+    let mut process = start(&workshop, "killed");
+    process.kill().unwrap();
+    assert_eq!(Outcome::from(process.wait_with_output().unwrap()).status, None, "it ended before the kill");
+    assert!(!workshop.path("killed/model.safetensors").exists());
+
+    workshop.resume("killed", &[]).success();
+    assert!(workshop.model("killed") == workshop.model("whole"), "the models differ");
 }
 
-/// Waits until the journal has as many steps, or the process ends.
-fn wait_for(child: &mut Child, journal: &Path, steps: usize) {
-    while child.try_wait().unwrap().is_none() {
-        let text = fs_err::read_to_string(journal).unwrap_or_default();
-        if text.matches("\"event\":\"step\"").count() >= steps {
-            break;
-        }
+#[test]
+#[cfg(unix)]
+fn ctrl_c_says_how_to_resume_and_a_second_process_is_kept_out_until_then() {
+    let workshop = Workshop::new();
+    workshop.train("whole", &[LONG]).success();
+    let process = start(&workshop, "stopped");
+    let in_use = ["another process is working in this run directory", "stopped"];
+    workshop.resume("stopped", &[]).refused(&in_use);
+    workshop.train("stopped", &[LONG]).refused(&in_use);
+
+    let id = process.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let outcome = Outcome::from(process.wait_with_output().unwrap());
+    assert_eq!(outcome.status, Some(130), "{}", outcome.stderr);
+    let run = workshop.path("stopped");
+    let advice = format!("continue with: cosface train --resume {}", run.display());
+    assert!(outcome.stderr.contains(&advice), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("of 400; checkpoint: "), "{}", outcome.stderr);
+    assert!(!run.join("model.safetensors").exists());
+
+    // Resumed with another number of threads, which must not matter.
+    workshop.resume("stopped", &["run.threads=2"]).success();
+    assert!(workshop.model("stopped") == workshop.model("whole"), "the models differ");
+}
+
+#[test]
+fn two_threads_give_the_bits_of_one_and_another_seed_gives_others() {
+    let workshop = Workshop::new();
+    workshop.train("one", &[]).success();
+    workshop.train("two", &["run.threads=2"]).success();
+    workshop.train("seed", &["run.seed=6"]).success();
+    assert!(workshop.model("one") == workshop.model("two"), "the models differ");
+    assert!(workshop.model("one") != workshop.model("seed"), "the seed is not used");
+}
+
+/// Starts a run and returns when it has done some steps beyond its second checkpoint.
+fn start(workshop: &Workshop, run: &str) -> Child {
+    let mut process = command(workshop.training(run, &[LONG])).spawn().unwrap();
+    let journal = workshop.path(run).join("journal.jsonl");
+    let started = Instant::now();
+    while steps(&journal) < 13 {
+        assert!(process.try_wait().unwrap().is_none(), "the run ended at once");
+        assert!(started.elapsed() < Duration::from_mins(1), "no step in a minute");
         std::thread::yield_now();
     }
+    process
 }
 
-fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
-}
-
-#[test]
-fn killed_and_stopped_runs_resume_to_the_model_of_an_uninterrupted_one() {
-    let workshop = Workshop::with_faces();
-    let journal = |run: &str| workshop.path(run).join("journal.jsonl");
-    assert!(start(&workshop, "whole").wait().unwrap().success());
-
-    let mut killed = start(&workshop, "killed");
-    wait_for(&mut killed, &journal("killed"), 24);
-    killed.kill().unwrap();
-    assert!(!killed.wait().unwrap().success(), "the run ended before it was killed");
-    workshop.succeed(&["train", "--resume", "killed"]);
-
-    let mut stopped = start(&workshop, "stopped");
-    wait_for(&mut stopped, &journal("stopped"), 17);
-    signal(&stopped, "-INT");
-    assert_eq!(stopped.wait().unwrap().code(), Some(130));
-    workshop.succeed(&["train", "--resume", "stopped"]);
-
-    let model = |run: &str| fs_err::read(workshop.path(run).join("model.safetensors")).unwrap();
-    assert_eq!(model("whole"), model("killed"));
-    assert_eq!(model("whole"), model("stopped"));
-}
-
-#[test]
-fn a_second_run_in_a_directory_is_refused_while_the_first_goes_on() {
-    let workshop = Workshop::with_faces();
-    let mut first = start(&workshop, "run");
-    wait_for(&mut first, &workshop.path("run/journal.jsonl"), 1);
-    workshop.refuse(&["train", "--resume", "run"], &["another process", "run"], "run/model.safetensors");
-    first.kill().unwrap();
-    first.wait().unwrap();
+fn steps(journal: &Path) -> usize {
+    fs_err::read_to_string(journal).map_or(0, |text| text.matches(r#""event":"step""#).count())
 }

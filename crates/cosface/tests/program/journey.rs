@@ -1,107 +1,131 @@
-//! From nothing to an evaluation, one command after the other.
+//! The whole way: synthetic faces, training, the model's card, vectors, an evaluation.
 
-use net::tensor_file::{TensorFile, Values};
+use std::path::Path;
 
-use crate::workshop::{Workshop, shared};
+use safetensors::SafeTensors;
 
-/// The test faces as LFW names them, and a pair file without folds.
-fn lfw_like(workshop: &Workshop) {
-    workshop.succeed(&["synth", "--identities", "10", "--images", "3", "--first", "50", "--out", "others"]);
-    let mut genuine = String::from("10\n");
-    let mut impostor = String::new();
-    for person in 0..10 {
-        for image in 1..=3 {
-            let from = workshop.path(&format!("others/id{:04}/{image:04}.png", 51 + person));
-            let folder = workshop.path(&format!("lfw/P{person}"));
-            fs_err::create_dir_all(&folder).unwrap();
-            fs_err::copy(from, folder.join(format!("P{person}_{image:04}.png"))).unwrap();
-        }
-        genuine += &format!("P{person}\t1\t2\n");
-        impostor += &format!("P{person}\t1\tP{}\t3\n", (person + 1) % 10);
-    }
-    fs_err::write(workshop.path("pairs.txt"), genuine + &impostor).unwrap();
-}
+use crate::invocation::cosface;
+
+/// A network that trains in moments.
+const TINY: &str = r#"network={family="sphereface", depth=4, input=[28,24], channels=[4,8,8,16], feature=16, batch_norm=true}"#;
+
+const PEOPLE: u32 = 8;
+const IMAGES: u32 = 4;
 
 #[test]
-fn a_recogniser_is_trained_inspected_used_and_measured() {
-    let workshop = Workshop::with_faces();
-    workshop.succeed(&["train", "recipe.toml", "--out", "run", "--licence", "CC0-1.0"]);
-    for file in ["model.safetensors", "journal.jsonl", "recipe.resolved.toml", "report.html"] {
-        assert!(workshop.path("run").join(file).is_file(), "no {file}");
-    }
+fn synthetic_faces_become_a_model_vectors_and_a_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (faces, run) = (path("faces"), path("run"));
+    let (people, images) = (PEOPLE.to_string(), IMAGES.to_string());
+    cosface(["synth", "--identities", &people, "--images", &images, "--seed", "7", "--out", &faces])
+        .success();
 
-    let card = workshop.succeed(&["inspect", "run/model.safetensors"]);
-    assert!(card.contains("CC0-1.0") && card.contains("cosface") && card.contains("multiply-adds"), "{card}");
-    let cost = workshop.succeed(&["inspect", "recipe.toml", "--classes", "1000000"]);
-    assert!(cost.contains("1000000 classes"), "{cost}");
-
-    workshop.succeed(&[
-        "embed",
-        "run/model.safetensors",
-        "faces/id0001",
-        "faces/id0002",
+    let trained = cosface([
+        "train",
+        "--data",
+        &faces,
         "--out",
-        "vectors.safetensors",
-    ]);
-    let file = TensorFile::read(&workshop.path("vectors.safetensors")).unwrap();
-    let embeddings = &file.tensors["embeddings"];
-    assert_eq!(embeddings.shape, [12, 32], "twelve images, twice the feature dimension");
-    let Values::F32(values) = &embeddings.values else { panic!("embeddings are f32") };
-    for vector in values.chunks_exact(32) {
-        let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-        assert!((norm - 1.0).abs() < 1e-5, "{norm}");
-    }
-    let names: Vec<String> = serde_json::from_str(&file.metadata["names"]).unwrap();
-    assert!(names[0].ends_with("id0001/0001.png") && names[11].ends_with("id0002/0006.png"));
-    assert!(card.contains(&file.metadata["model_fingerprint"]));
+        &run,
+        "--set",
+        TINY,
+        "--set",
+        "schedule.length=6 epochs",
+        "--set",
+        "run.batch=8",
+        "--set",
+        "loss.s=16",
+        "--licence",
+        "CC0-1.0",
+    ])
+    .success();
+    assert!(trained.stderr.contains("32 images of 8 people"), "{}", trained.stderr);
+    let model = format!("{run}/model.safetensors");
+    assert_eq!(trained.stdout, format!("model: {model}\n"));
+    assert_report(Path::new(&format!("{run}/report.html")));
 
-    lfw_like(&workshop);
-    let arguments =
-        ["evaluate", "run/model.safetensors", "--images", "lfw", "--pairs", "pairs.txt", "--out", "result"];
-    workshop.succeed(&arguments);
-    let text = fs_err::read_to_string(workshop.path("result/evaluation.json")).unwrap();
-    let evaluation: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(evaluation["protocol"]["images"], 30);
-    assert_eq!(evaluation["model"]["fingerprint"], file.metadata["model_fingerprint"]);
-    let report = fs_err::read_to_string(workshop.path("result/report.html")).unwrap();
-    assert!(report.contains("<svg") && !report.contains("<script"));
+    let inspected = cosface(["inspect", &model]).success().stdout;
+    let (fingerprint, card) = inspected.strip_prefix("fingerprint ").unwrap().split_once('\n').unwrap();
+    let card =
+        serde_json::Deserializer::from_str(card).into_iter::<serde_json::Value>().next().unwrap().unwrap();
+    assert_eq!(card["feature_dimension"], 16);
+    assert_eq!(card["margin"]["loss"], "cosface");
+    assert_eq!(card["licence"], "CC0-1.0");
+    assert!(inspected.contains("parameters"), "{inspected}");
 
-    fs_err::copy(workshop.path("lfw/P4/P4_0001.png"), workshop.path("lfw/P5/P5_0002.jpg")).unwrap();
-    let twice =
-        ["evaluate", "run/model.safetensors", "--images", "lfw", "--pairs", "pairs.txt", "--out", "twice"];
-    workshop.refuse(&twice, &["P5_0002.png", "P5_0002.jpg"], "twice");
-
-    fs_err::remove_file(workshop.path("lfw/P3/P3_0002.png")).unwrap();
-    let missing =
-        ["evaluate", "run/model.safetensors", "--images", "lfw", "--pairs", "pairs.txt", "--out", "again"];
-    workshop.refuse(&missing, &["P3/P3_0002"], "again");
+    assert_embeddings(&model, &faces, &path("vectors.safetensors"), fingerprint);
+    assert_evaluation(&model, Path::new(&faces), directory.path(), fingerprint);
 }
 
-#[test]
-fn threads_change_no_bit_of_a_model() {
-    let workshop = Workshop::with_faces();
-    for threads in ["1", "2"] {
-        let set = format!("run.threads={threads}");
-        workshop.succeed(&["train", "recipe.toml", "--out", threads, "--set", &set]);
+fn assert_embeddings(model: &str, faces: &str, out: &str, fingerprint: &str) {
+    cosface(["embed", model, faces, "--out", out]).success();
+    let bytes = fs_err::read(out).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let metadata = header.metadata().clone().unwrap();
+    assert_eq!(metadata["model_fingerprint"], fingerprint);
+    let names: Vec<String> = serde_json::from_str(&metadata["names"]).unwrap();
+    assert_eq!(names.len() as u32, PEOPLE * IMAGES);
+    assert!(names.is_sorted() && names.iter().all(|name| Path::new(name).is_file()), "{names:?}");
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let embeddings = tensors.tensor("embeddings").unwrap();
+    // The card's rule concatenates the features of the image and its mirror image.
+    assert_eq!(embeddings.shape(), [names.len(), 32]);
+    let (values, _) = embeddings.data().as_chunks::<4>();
+    let values: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    for (vector, name) in values.chunks(32).zip(&names) {
+        let norm = vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+        // Each of 32 values is rounded to 2^-24 of itself.
+        assert!((norm - 1.0).abs() < 1e-6, "{name}: {norm}");
     }
-    let model = |run: &str| fs_err::read(workshop.path(run).join("model.safetensors")).unwrap();
-    assert_eq!(model("1"), model("2"));
+    assert_ne!(values[..32], values[32..64], "two images have one vector");
+
+    // An image alone gets the vector that it gets among others.
+    let alone = format!("{out}.alone");
+    cosface(["embed", model, &names[9], "--out", &alone]).success();
+    let bytes = fs_err::read(&alone).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    assert!(tensors.tensor("embeddings").unwrap().data() == &embeddings.data()[9 * 128..10 * 128]);
 }
 
-#[test]
-fn a_published_model_is_imported_from_either_of_its_files_alike() {
-    let Some(weights) = shared("data/weights/mobilefacenet-casia") else { return };
-    let workshop = Workshop::empty();
-    let description = concat!(env!("CARGO_MANIFEST_DIR"), "/../net/imports/mobilefacenet_pytorch.toml");
-    for (file, out) in [("068.safetensors", "a.safetensors"), ("068.ckpt", "b.safetensors")] {
-        let path = weights.join(file);
-        let mut arguments =
-            vec!["import", path.to_str().unwrap(), "--description", description, "--out", out];
-        if file.ends_with("ckpt") {
-            arguments.extend(["--under", "net_state_dict"]);
+fn assert_evaluation(model: &str, faces: &Path, directory: &Path, fingerprint: &str) {
+    let tree = directory.join("lfw");
+    for person in 0..PEOPLE {
+        let folder = tree.join(format!("Person_{person}"));
+        fs_err::create_dir_all(&folder).unwrap();
+        for image in 1..=IMAGES {
+            let source = faces.join(format!("id{:04}/{image:04}.png", person + 1));
+            fs_err::copy(source, folder.join(format!("Person_{person}_{image:04}.png"))).unwrap();
         }
-        workshop.succeed(&arguments);
     }
-    let model = |name: &str| fs_err::read(workshop.path(name)).unwrap();
-    assert_eq!(model("a.safetensors"), model("b.safetensors"));
+    let mut pairs = "4 2\n".to_owned();
+    for person in 0..4 {
+        let (other, third) = (person + 1, person + 3);
+        pairs += &format!("Person_{person}\t1\t2\nPerson_{person}\t3\t4\n");
+        pairs += &format!("Person_{person}\t1\tPerson_{other}\t1\nPerson_{person}\t2\tPerson_{third}\t4\n");
+    }
+    let (file, out) = (directory.join("pairs.txt"), directory.join("evaluation"));
+    fs_err::write(&file, pairs).unwrap();
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let arguments =
+        ["evaluate", model, "--images", &text(&tree), "--pairs", &text(&file), "--out", &text(&out)];
+    let shown = cosface(arguments).success().stdout;
+    assert!(shown.contains("accuracy") && shown.contains("report.html"), "{shown}");
+
+    let json = fs_err::read_to_string(out.join("evaluation.json")).unwrap();
+    let evaluation: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(evaluation["model"]["fingerprint"], fingerprint);
+    for measure in ["accuracy", "area", "equal_error_rate"] {
+        let value = evaluation[measure]["value"].as_f64().unwrap_or_else(|| panic!("no {measure}: {json}"));
+        assert!((0.0..=1.0).contains(&value), "{measure}: {value}");
+    }
+    assert_report(&out.join("report.html"));
+}
+
+/// A report reads without JavaScript and without another file.
+fn assert_report(path: &Path) {
+    let html = fs_err::read_to_string(path).unwrap();
+    assert!(html.contains("<svg"), "no figure in {}", path.display());
+    for foreign in ["<script", "<link", "src=\"http", "onload="] {
+        assert!(!html.contains(foreign), "{foreign} in {}", path.display());
+    }
 }

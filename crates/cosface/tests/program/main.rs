@@ -1,16 +1,21 @@
-//! The program as its users run it: real processes, files and exit statuses.
+//! The program from the outside: the real binary, real files, exit statuses and messages.
 //!
-//! - [`edges`]: crates know each other only in the direction of the design.
-//! - [`loss`]: the golden margin cases through `cosface loss`.
-//! - [`journey`]: faces, training, inspection, embedding and evaluation, one after the other.
-//! - [`interruption`]: kill, Ctrl-C, resume, two runs in one directory.
-//! - [`refusals`]: what wrong input gets.
-//! - [`real`]: a small run on real faces.
+//! - `golden`: `cosface loss` against losses and gradients computed by another program;
+//! - `import`: a published model from both of its files;
+//! - `journey`: from synthetic faces to a model, its card, vectors and an evaluation;
+//! - `interruption`: kill -9, Ctrl-C, threads, two processes in one run directory;
+//! - `refusals`: what bad input gets, and that nothing is left half written;
+//! - `real_faces`: a small real set, trained and measured on people who were not in training;
+//! - `architecture`: which crate of the workspace may know which;
+//! - `invocation`, `workshop`: what the tests share, a run of the program and a directory of small pictures.
 
-mod edges;
+mod architecture;
+mod golden;
+mod import;
 mod interruption;
+mod invocation;
 mod journey;
-mod loss;
-mod real;
+mod real_faces;
 mod refusals;
+
 mod workshop;

@@ -1,103 +1,114 @@
-//! A directory with faces and a small recipe, and the program at work in it.
+//! A directory with small pictures of six people and a recipe that trains on them in moments.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-use tempfile::TempDir;
+use image::{Rgb, RgbImage};
 
-/// A network so small that a step takes milliseconds.
-pub(crate) const RECIPE: &str = r#"
+use crate::invocation::{Outcome, cosface};
+
+const RECIPE: &str = r#"
 [data]
-augment = { flip = 0.5, warp = { probability = 0.5 } }
-sources = [{ tree = "faces" }]
+image = [20, 16]
+template = "unaligned"
+augment = { flip = 0.5, warp = { probability = 0.5 }, colour = { probability = 0.5 } }
+sources = [{ tree = "people" }]
 [network]
 family = "sphereface"
 depth = 4
-input = [28, 24]
-channels = [8, 8, 16, 16]
-feature = 16
+input = [20, 16]
+channels = [4, 8, 8, 8]
+feature = 8
 batch_norm = true
+dropout = 0.3
 [loss]
 name = "cosface"
 s = 16
 m = 0.2
+margin_warm_up = "6 steps"
 [optimizer]
 learning_rate = 0.05
+clip_norm = 3
 [schedule]
-length = "40 steps"
+length = "12 steps"
+warm_up = "2 steps"
 [run]
-batch = 16
-checkpoints = { every = "7 steps", keep = 2 }
+seed = 5
+batch = 8
+threads = 1
+checkpoints = { every = "5 steps", keep = 2 }
 "#;
 
 pub(crate) struct Workshop {
-    directory: TempDir,
-}
-
-/// What a process left behind.
-pub(crate) struct Ended {
-    pub(crate) status: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+    directory: tempfile::TempDir,
 }
 
 impl Workshop {
-    pub(crate) fn empty() -> Workshop {
-        Workshop { directory: tempfile::tempdir().unwrap() }
-    }
-
-    /// Eight people with six synthetic pictures each, and the recipe.
-    pub(crate) fn with_faces() -> Workshop {
-        let workshop = Workshop::empty();
-        let made = workshop.run(&["synth", "--identities", "8", "--images", "6", "--out", "faces"]);
-        assert_eq!(made.status, Some(0), "{}", made.stderr);
-        fs_err::write(workshop.path("recipe.toml"), RECIPE).unwrap();
-        workshop
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        for person in 0..6 {
+            let folder = directory.path().join(format!("people/p{person}"));
+            fs_err::create_dir_all(&folder).unwrap();
+            for image in 0..5 {
+                picture(person, image).save(folder.join(format!("{image}.png"))).unwrap();
+            }
+        }
+        fs_err::write(directory.path().join("recipe.toml"), RECIPE).unwrap();
+        Self { directory }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cosface"));
-        command.args(arguments).current_dir(self.directory.path());
-        command
+    /// Arguments that start a run with settings of its own.
+    pub(crate) fn training(&self, run: &str, settings: &[&str]) -> Vec<String> {
+        let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+        let mut arguments = vec!["train".to_owned(), text(self.path("recipe.toml"))];
+        arguments.extend(["--out".to_owned(), text(self.path(run))]);
+        arguments.extend(settings.iter().flat_map(|setting| ["--set".to_owned(), (*setting).to_owned()]));
+        arguments
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
-        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ended { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    pub(crate) fn train(&self, run: &str, settings: &[&str]) -> Outcome {
+        cosface(self.training(run, settings))
     }
 
-    #[track_caller]
-    pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
-        let ended = self.run(arguments);
-        assert_eq!(ended.status, Some(0), "{arguments:?}: {}", ended.stderr);
-        ended.stdout
+    pub(crate) fn resume(&self, run: &str, settings: &[&str]) -> Outcome {
+        let mut arguments =
+            vec!["train".to_owned(), "--resume".to_owned(), self.path(run).to_str().unwrap().to_owned()];
+        arguments.extend(settings.iter().flat_map(|setting| ["--set".to_owned(), (*setting).to_owned()]));
+        cosface(arguments)
     }
 
-    /// Runs what must be refused: status 1, every part in the message, and `absent` not left behind.
-    #[track_caller]
-    pub(crate) fn refuse(&self, arguments: &[&str], parts: &[&str], absent: &str) {
-        let ended = self.run(arguments);
-        assert_eq!(ended.status, Some(1), "{arguments:?}: {}", ended.stderr);
-        for part in parts {
-            assert!(ended.stderr.contains(part), "{arguments:?}: no {part:?} in: {}", ended.stderr);
-        }
-        assert!(!self.path(absent).exists(), "{arguments:?} left {absent} behind");
+    pub(crate) fn model(&self, run: &str) -> Vec<u8> {
+        fs_err::read(self.path(run).join("model.safetensors")).unwrap()
     }
 }
 
-/// A folder of the research data; without it the test is skipped, and fails in CI.
-#[expect(clippy::print_stdout, reason = "a skipped test says why")]
-pub(crate) fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")).join(name);
-    if path.exists() {
-        return Some(path);
+/// A colour for the person, a pattern for the picture.
+pub(crate) fn picture(person: u8, image: u32) -> RgbImage {
+    RgbImage::from_fn(16, 20, |x, y| {
+        let pattern = ((x * 7 + y * 3 + image * 11) % 60) as u8;
+        let colour = [40 * person, 200 - 30 * person, if person.is_multiple_of(2) { 160 } else { 20 }];
+        Rgb(colour.map(|channel: u8| channel.saturating_add(pattern)))
+    })
+}
+
+/// Every path below a directory, relative to it, sorted; empty where there is no directory.
+pub(crate) fn files_below(directory: &Path) -> Vec<String> {
+    fn walk(root: &Path, folder: &Path, found: &mut Vec<String>) {
+        let Ok(entries) = fs_err::read_dir(folder) else { return };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(root, &path, found);
+            } else {
+                found.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+            }
+        }
     }
-    assert!(std::env::var_os("CI").is_none(), "research data is absent: {}", path.display());
-    println!("skipped, research data is absent: {}", path.display());
-    None
+    let mut found = Vec::new();
+    walk(directory, directory, &mut found);
+    found.sort();
+    found
 }
