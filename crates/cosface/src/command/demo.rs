@@ -15,9 +15,10 @@ use face::Template;
 use train::fit::Outcome;
 use train::journal;
 use train::recipe::{self, CheckedRecipe};
+use train::run::RunDirectory;
 
 use super::evaluate::{evaluate, find_images, summary};
-use super::train::{new_run, open, train, training_section};
+use super::train::{open, train, training_section};
 use super::{synth as faces, terminal};
 
 #[derive(Debug, clap::Args)]
@@ -93,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for (name, loss) in LOSSES {
         let recipe = recipe(&train_faces, &plan, arguments.seed, loss)?;
         let images = open(&recipe)?;
-        let run = new_run(&out.join(name.to_lowercase()), &recipe)?;
+        let run = RunDirectory::create(&out.join(name.to_lowercase()), &recipe.to_toml())?;
         let Outcome::Finished { model } = train(&recipe, images, &run, &AtomicBool::new(false), None, name)?
         else {
             bail!("training was stopped");

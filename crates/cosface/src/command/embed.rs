@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use cosface::Embedder;
 use face::Embedding;
-use net::FlipRule;
 use net::tensor_file::{self, NamedArray, ValuesRef};
 
 use super::evaluate::{fit, is_image, rule_of};
@@ -58,20 +57,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let metadata = BTreeMap::from([
         ("names".to_owned(), serde_json::to_string(&names)?),
         ("model_fingerprint".to_owned(), embedder.model().fingerprint().to_string()),
-        ("flip_rule".to_owned(), flip_name(flip).to_owned()),
+        ("flip_rule".to_owned(), flip.to_string()),
     ]);
     let array = NamedArray { name: "embeddings", shape: &shape, values: ValuesRef::F32(&values) };
     tensor_file::write(&arguments.out, &metadata, &[array])?;
     terminal::say(&format!("{} embeddings of dimension {}: {}", shape[0], shape[1], arguments.out.display()));
     Ok(())
-}
-
-fn flip_name(flip: FlipRule) -> &'static str {
-    match flip {
-        FlipRule::None => "none",
-        FlipRule::Concatenated => "concatenated",
-        FlipRule::Summed => "summed",
-    }
 }
 
 /// A file as it is named; a folder as its image files in order of their names, at any depth.

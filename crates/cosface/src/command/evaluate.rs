@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "0.1,0.01,0.001")]
     far: Vec<f64>,
     /// What to do with images of another size than the model's: exact, stretch or crop
-    #[arg(long, default_value = "exact", value_parser = super::evaluate::fit)]
+    #[arg(long, default_value = "exact", value_parser = fit)]
     resize: data::Fit,
     /// Worker threads, 0 for one on each processor
     #[arg(long, default_value_t = 0)]

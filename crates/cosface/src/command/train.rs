@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -229,9 +229,4 @@ pub(crate) fn training_section(events: &[Event]) -> Section {
             Block::Figure(rate.draw("Learning rate.")),
         ],
     }
-}
-
-/// Opens the run directory of a demo.
-pub(crate) fn new_run(path: &Path, recipe: &CheckedRecipe) -> anyhow::Result<RunDirectory> {
-    Ok(RunDirectory::create(path, &recipe.to_toml())?)
 }

@@ -55,9 +55,8 @@ impl Rows for Gather<'_> {
 /// The forward pass's rows; for a linear layer or a 1 x 1 convolution they are the activations themselves.
 fn with_rows<R>(geometry: &Geometry, source: &[f32], visit: impl FnOnce(RowSource<'_>) -> R) -> R {
     assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
-    let whole = [geometry.source.height, geometry.source.width] == geometry.kernel && geometry.padding == 0;
     let single = geometry.kernel == [1, 1] && geometry.stride == 1 && geometry.padding == 0;
-    if whole || single {
+    if geometry.covers_input() || single {
         let depth = geometry.kernel[0] * geometry.kernel[1] * geometry.source.channels;
         return visit(RowSource::Dense(Dense::new(source, depth)));
     }
@@ -156,9 +155,8 @@ pub(crate) fn input_gradient(
     assert_eq!(d_target.len(), geometry.target_len(), "output gradient of {geometry:?}");
     assert_eq!(d_source.len(), geometry.source_len(), "input gradient of {geometry:?}");
     let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
-    let whole = [geometry.source.height, geometry.source.width] == geometry.kernel && geometry.padding == 0;
-    if whole {
-        // A linear layer: each image's gradient is one row, as long as the whole input.
+    if geometry.covers_input() {
+        // Each image's gradient is one row, as long as the whole input.
         let columns = geometry.source.elements();
         let shape = Panels::new(pool.isa(), outputs, columns);
         shape.pack_transposed(pool, weights, &[0], panels);
@@ -166,10 +164,11 @@ pub(crate) fn input_gradient(
         product(pool, &rows, shape, panels, d_source, |row| row * columns, store);
         return;
     }
-    if geometry.phases().iter().any(|phase| phase.taps.is_empty()) && store == Store::Replace {
+    let phases = geometry.phases();
+    if phases.iter().any(|phase| phase.taps.is_empty()) && store == Store::Replace {
         d_source.fill(0.0);
     }
-    for phase in geometry.phases().iter().filter(|phase| !phase.taps.is_empty()) {
+    for phase in phases.iter().filter(|phase| !phase.taps.is_empty()) {
         let shape = Panels::new(pool.isa(), phase.taps.len() * outputs, inputs);
         let parts: Vec<usize> = phase.taps.iter().map(|tap| tap.index * inputs * outputs).collect();
         shape.pack_transposed(pool, weights, &parts, panels);
@@ -264,8 +263,7 @@ mod tests {
 
                 let (d_source, d_weights) =
                     reference::convolution_gradients(&geometry, &source, &weights, &d_target);
-                let mut panels =
-                    vec![f32::NAN; input_gradient_panels_len(&pool, &geometry).max(weights.len() * 2)];
+                let mut panels = vec![f32::NAN; input_gradient_panels_len(&pool, &geometry)];
                 for store in [Store::Replace, Store::Add] {
                     let start = numbers.vector(geometry.source_len());
                     let mut actual = start.clone();

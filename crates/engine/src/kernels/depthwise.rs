@@ -18,6 +18,18 @@ struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
+    /// What the target positions of a convolution read.
+    fn of_targets(geometry: &Geometry, source: &'a [f32], taps: &'a [Tap]) -> Window<'a> {
+        Window {
+            source,
+            height: geometry.source.height,
+            width: geometry.source.width,
+            channels: geometry.source.channels,
+            step: geometry.stride,
+            taps,
+        }
+    }
+
     /// The channels that `tap` meets from grid position `(y, x)` of `image`, unless it reaches outside.
     #[inline(always)]
     fn meet(&self, image: usize, y: usize, x: usize, tap: Tap) -> Option<&'a [f32]> {
@@ -71,14 +83,7 @@ pub(crate) fn forward(
     assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
     assert_eq!(target.len(), geometry.target_len(), "output of {geometry:?}");
     let taps = geometry.taps();
-    let window = Window {
-        source,
-        height: geometry.source.height,
-        width: geometry.source.width,
-        channels: geometry.source.channels,
-        step: geometry.stride,
-        taps: &taps,
-    };
+    let window = Window::of_targets(geometry, source, &taps);
     let store = match bias {
         None => Store::Replace,
         Some(bias) => {
@@ -150,14 +155,7 @@ pub(crate) fn weight_gradient(
     assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
     assert_eq!(d_target.len(), geometry.target_len(), "output gradient of {geometry:?}");
     let taps = geometry.taps();
-    let window = Window {
-        source,
-        height: geometry.source.height,
-        width: geometry.source.width,
-        channels: geometry.source.channels,
-        step: geometry.stride,
-        taps: &taps,
-    };
+    let window = Window::of_targets(geometry, source, &taps);
     let (height, width) = (geometry.target.height, geometry.target.width);
     column::reduce(pool, geometry.images * height, partials, d_weights, |rows, partial| {
         for row in rows {

@@ -35,7 +35,12 @@ pub(crate) struct Phase {
 }
 
 impl Geometry {
-    /// Pixels of all images at the input.
+    /// Whether the kernel covers the whole input, as that of a linear layer does: one row of a product for an image.
+    pub(crate) fn covers_input(&self) -> bool {
+        [self.source.height, self.source.width] == self.kernel && self.padding == 0
+    }
+
+    /// Elements of all images at the input.
     pub(crate) fn source_len(&self) -> usize {
         self.images * self.source.elements()
     }
