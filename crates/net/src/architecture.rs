@@ -53,8 +53,8 @@ pub struct Architecture {
     /// Length of the feature; 512 in the CosFace paper.
     #[serde(default = "paper_feature")]
     pub feature: usize,
-    /// Batch normalisation after every convolution of sphereface, which has none as published. The other families
-    /// always have it.
+    /// Batch normalisation after every convolution of sphereface and on its feature; it has none as published. The
+    /// other families always have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_norm: Option<bool>,
     /// Chance of dropping each input of the layer that makes the feature; 0, the default, adds no dropout.

@@ -8,14 +8,15 @@ use super::Settings;
 use super::assembly::{Assembly, three_by_three};
 use crate::{Convolution, Init, Network, Source};
 
-/// Whether every convolution is followed by batch normalisation.
+/// Whether every layer is followed by batch normalisation.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Normalisation {
     /// As published: a bias in the opening convolutions, Xavier there and Gaussian 0.01 in the units.
     Without,
-    /// Batch normalisation before every PReLU. Its shift takes the place of the bias, and weights start with
-    /// Kaiming's deviation: normalisation hides their size from the output, so that starting small would only
-    /// multiply the first effective learning rates.
+    /// Batch normalisation before every PReLU and on the feature. Its shift takes the place of the bias, and weights
+    /// start with Kaiming's deviation: normalisation hides their size from the output, so that starting small would
+    /// only multiply the first effective learning rates. Without it on the feature, all features of a new network
+    /// point one way, the class centres follow them there, and a margin loss spends its first epochs undoing that.
     Batch,
 }
 
@@ -60,7 +61,10 @@ pub(super) fn network(depth: usize, normalisation: Normalisation, settings: &Set
         }
     }
     let kept = assembly.dropout("dropout", settings.dropout, current);
-    assembly.linear("fc5", settings.feature, Init::Xavier, kept);
+    let feature = assembly.linear("fc5", settings.feature, Init::Xavier, kept);
+    if normalisation == Normalisation::Batch {
+        assembly.batch_norm("bn5", feature);
+    }
     assembly.finish(format!("sphereface{depth}"), settings.input)
 }
 

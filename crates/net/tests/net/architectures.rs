@@ -55,7 +55,7 @@ fn only_opening_convolutions_of_sphereface_have_a_bias_and_none_with_batch_norma
     let network = normalised.build().unwrap();
     assert!(biased(&network).is_empty());
     let norms = network.nodes.iter().filter(|node| matches!(node.op, Op::BatchNorm(_))).count();
-    assert_eq!(norms, 20);
+    assert_eq!(norms, 21, "one for each convolution and one for the feature");
 }
 
 /// Twelve of fifteen bottlenecks keep their shape: all but the first of the three groups with stride 2.
