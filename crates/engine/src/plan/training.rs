@@ -8,6 +8,7 @@ use super::{Pixels, PlanError};
 use crate::buffer::Buffer;
 use crate::gemm::Store;
 use crate::gradients::Gradients;
+use crate::kernels::convolution::Method;
 use crate::kernels::{Geometry, batch_norm, column, convolution, depthwise, dropout, pointwise, prelu};
 use crate::parameters::{Entry, Parameters};
 use crate::pool::Pool;
@@ -86,9 +87,9 @@ impl TrainingPlan {
         let panels =
             nodes.iter().filter_map(|node| node.geometry).filter(|(_, kind)| *kind == Kind::Full).map(
                 |(geometry, _)| {
-                    convolution::forward_panels(pool, &geometry)
-                        .len()
-                        .max(convolution::input_gradient_panels_len(pool, &geometry))
+                    let method = Method::of(&geometry);
+                    convolution::forward_weights_len(pool, method, &geometry)
+                        .max(convolution::input_gradient_weights_len(pool, method, &geometry))
                 },
             );
         Ok(TrainingPlan {
@@ -159,9 +160,10 @@ impl TrainingPlan {
                 let bias = node::parameter(entries, trained, index, Role::Bias);
                 match kind {
                     Kind::Full => {
-                        let shape = convolution::forward_panels(pool, &geometry);
-                        shape.pack(pool, weights, self.panels.as_mut_slice());
-                        convolution::forward(pool, &geometry, source, self.panels.as_slice(), bias, output);
+                        let method = Method::of(&geometry);
+                        let panels = self.panels.as_mut_slice();
+                        convolution::rearrange_forward(pool, method, &geometry, weights, panels);
+                        convolution::forward(pool, method, &geometry, source, panels, bias, output);
                     }
                     Kind::Depthwise => depthwise::forward(pool, &geometry, source, weights, bias, output),
                 }
@@ -272,8 +274,9 @@ impl TrainingPlan {
                 match kind {
                     Kind::Full => {
                         let panels = self.panels.as_mut_slice();
+                        let method = Method::of(&geometry);
                         convolution::input_gradient(
-                            pool, &geometry, d_target, weights, panels, d_source, store,
+                            pool, method, &geometry, d_target, weights, panels, d_source, store,
                         );
                     }
                     Kind::Depthwise => {
