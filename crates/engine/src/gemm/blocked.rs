@@ -25,6 +25,30 @@ pub(crate) fn blocked_product(
     tiles(isa, (Layout::Blocked { stride }, BLOCK), left, rows, depth, panel, width, target, false);
 }
 
+/// `target[column][..] (=|+=) sum over k of left[k][column] * panel[k][..]` for whole tiles of columns.
+///
+/// # Shapes
+/// `left` `[depth, stride]` of which `columns` count, `panel` `[depth, width]`, `target` `[columns, width]`.
+///
+/// # Panics
+/// When `columns` is no whole number of tiles, `width` neither one nor two vectors, or a slice is too short.
+#[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
+pub(crate) fn depth_major_product(
+    isa: Isa,
+    left: &[f32],
+    stride: usize,
+    columns: usize,
+    depth: usize,
+    panel: &[f32],
+    width: usize,
+    target: &mut [f32],
+    accumulate: bool,
+) {
+    assert_eq!(columns % Registers::of(isa).rows, 0, "whole tiles of columns");
+    assert!(depth > 0 && left.len() >= (depth - 1) * stride + columns, "left side of {depth} x {columns}");
+    tiles(isa, (Layout::DepthMajor { stride }, 1), left, columns, depth, panel, width, target, accumulate);
+}
+
 /// Runs the tiles of a product whose operands were checked but for `panel` and `target`.
 #[expect(unsafe_code, reason = "hands pointers to the register kernels")]
 #[expect(clippy::too_many_arguments, reason = "a product has this many operands")]

@@ -11,7 +11,7 @@ mod panels;
 mod tile;
 mod vector;
 
-pub(crate) use blocked::blocked_product;
+pub(crate) use blocked::{blocked_product, depth_major_product};
 pub(crate) use panels::{Panel, Panels};
 use tile::{A_STRIDE, Layout, MAX_ROWS, Tile};
 pub(crate) use tile::{BLOCK, Registers};

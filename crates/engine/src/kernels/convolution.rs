@@ -111,13 +111,30 @@ pub(crate) fn input_gradient(
     }
 }
 
+/// Floats that [`weight_gradient`] needs for what it sums.
+pub(crate) fn weight_gradient_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
+    match method {
+        Method::Direct => 0,
+        Method::Winograd => winograd::workspace_len(pool, geometry),
+    }
+}
+
 /// `d_weights += transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`.
+///
+/// `workspace` is [`weight_gradient_workspace_len`] floats.
 pub(crate) fn weight_gradient(
     pool: &Pool,
+    method: Method,
     geometry: &Geometry,
     source: &[f32],
     d_target: &[f32],
+    workspace: &mut [f32],
     d_weights: &mut [f32],
 ) {
-    direct::weight_gradient(pool, geometry, source, d_target, d_weights);
+    match method {
+        Method::Direct => direct::weight_gradient(pool, geometry, source, d_target, d_weights),
+        Method::Winograd => {
+            winograd::weight_gradient(pool, geometry, source, d_target, workspace, d_weights);
+        }
+    }
 }

@@ -21,7 +21,7 @@ pub struct TrainingPlan {
     nodes: Vec<Planned>,
     image: Value,
     arena: Arena,
-    /// The weights of one layer, rearranged for its product.
+    /// The weights of one layer, rearranged for its product, or what its weights' gradient is summed from.
     panels: Buffer,
     partials: Buffer,
     dropout_seed: u64,
@@ -90,6 +90,7 @@ impl TrainingPlan {
                     let method = Method::of(&geometry);
                     convolution::forward_weights_len(pool, method, &geometry)
                         .max(convolution::input_gradient_weights_len(pool, method, &geometry))
+                        .max(convolution::weight_gradient_workspace_len(pool, method, &geometry))
                 },
             );
         Ok(TrainingPlan {
@@ -261,7 +262,11 @@ impl TrainingPlan {
                 if let Some(d_weights) = gradients.of(entries, index, Role::Weight) {
                     match kind {
                         Kind::Full => {
-                            convolution::weight_gradient(pool, &geometry, input, d_target, d_weights);
+                            let method = Method::of(&geometry);
+                            let panels = self.panels.as_mut_slice();
+                            convolution::weight_gradient(
+                                pool, method, &geometry, input, d_target, panels, d_weights,
+                            );
                         }
                         Kind::Depthwise => {
                             depthwise::weight_gradient(pool, &geometry, input, d_target, partials, d_weights);

@@ -8,10 +8,12 @@
 mod filter;
 mod tiles;
 mod transform;
+mod weight_gradient;
 
 pub(crate) use filter::{Direction, Filters};
+pub(crate) use weight_gradient::{weight_gradient, workspace_len};
 
-use tiles::{Outputs, PLANES, Planes, Tiles};
+use tiles::{Outputs, PLANES, Patch, Planes, Tiles};
 
 use super::Geometry;
 use crate::gemm::{BLOCK, Registers, Store, blocked_product};
@@ -63,7 +65,7 @@ pub(crate) fn convolve(
     pool.run(from.count().div_ceil(each), |task, scratch| {
         let taken = task * each..((task + 1) * each).min(from.count());
         let (spread, products) = scratch.at_least(layout.len() + PLANES * stride).split_at_mut(layout.len());
-        tiles::spread(isa, &from, taken.clone(), source, layout, spread);
+        tiles::spread(isa, Patch::Source, &from, taken.clone(), source, layout, 0, Shared::new(spread));
         for index in 0..panels.count() {
             multiply_panel(pool, each, layout, spread, shape, filters, index, products, stride);
             let panel = panels.panel(index);
@@ -163,12 +165,20 @@ mod tests {
                 let expected = reference::convolution(&geometry, &source, &weights, &bias);
                 assert_near(&target, &expected, &format!("forward, {what}"));
 
-                let (d_source, _) = reference::convolution_gradients(&geometry, &source, &weights, &d_target);
+                let (d_source, d_weights) =
+                    reference::convolution_gradients(&geometry, &source, &weights, &d_target);
                 let start = numbers.vector(geometry.source_len());
                 let mut actual = start.clone();
                 run(Direction::Backward, &d_target, None, &mut actual, Store::Add);
                 let expected: Vec<f32> = d_source.iter().zip(&start).map(|(a, b)| a + b).collect();
                 assert_near(&actual, &expected, &format!("input gradient, {what}"));
+
+                let mut workspace = vec![f32::NAN; workspace_len(&pool, &geometry)];
+                let start = numbers.vector(weights.len());
+                let mut actual = start.clone();
+                weight_gradient(&pool, &geometry, &source, &d_target, &mut workspace, &mut actual);
+                let expected: Vec<f32> = d_weights.iter().zip(&start).map(|(a, b)| a + b).collect();
+                assert_near(&actual, &expected, &format!("weight gradient, {what}"));
             }
         }
     }

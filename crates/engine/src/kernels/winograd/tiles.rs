@@ -7,7 +7,7 @@ use std::ops::Range;
 use net::Shape;
 
 use super::transform;
-use crate::gemm::{BLOCK, Vector, by_vector};
+use crate::gemm::{BLOCK, Panels, Vector, by_vector};
 use crate::isa::Isa;
 use crate::pool::Shared;
 
@@ -68,7 +68,14 @@ impl Tiles {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Planes {
     pub(super) stride: usize,
-    tiles: usize,
+    order: Order,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    Blocks { tiles: usize },
+    Panels(Panels),
+    Rows { channels: usize },
 }
 
 /// Floats in a cache line.
@@ -84,7 +91,18 @@ impl Planes {
     /// `[channels / BLOCK, tiles, BLOCK]`: the left side of a blocked product.
     pub(super) fn blocks(tiles: usize, channels: usize) -> Planes {
         let stride = odd_lines(channels.div_ceil(BLOCK) * tiles * BLOCK);
-        Planes { stride, tiles }
+        Planes { stride, order: Order::Blocks { tiles } }
+    }
+
+    /// Panels of `[tiles, channels]`: the right side of a product over tiles.
+    pub(super) fn panels(panels: Panels) -> Planes {
+        Planes { stride: odd_lines(panels.len()), order: Order::Panels(panels) }
+    }
+
+    /// `[tiles, channels]`, rows padded to whole blocks: the left side of a product over tiles.
+    pub(super) fn rows(tiles: usize, channels: usize) -> Planes {
+        let channels = channels.next_multiple_of(BLOCK);
+        Planes { stride: odd_lines(tiles * channels), order: Order::Rows { channels } }
     }
 
     /// Floats of all planes.
@@ -95,84 +113,118 @@ impl Planes {
     /// Where the vector of channels from `channel` on lies in a plane, and the distance of the next tile.
     #[inline(always)]
     fn place(&self, channel: usize) -> (usize, usize) {
-        (channel / BLOCK * self.tiles * BLOCK + channel % BLOCK, BLOCK)
+        match self.order {
+            Order::Blocks { tiles } => (channel / BLOCK * tiles * BLOCK + channel % BLOCK, BLOCK),
+            Order::Panels(panels) => {
+                let panel = panels.panel_of(channel);
+                (panel.start + channel - panel.first_column, panel.width)
+            }
+            Order::Rows { channels } => (channel, channels),
+        }
     }
 }
 
-/// Writes the transforms of the tiles `taken` of `source` to the first rows of `planes`.
+/// What a tile reads before it is transformed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patch {
+    /// Six by six activations around the tile, by `B^T d B`.
+    Source,
+    /// The tile's four by four gradients, by `A y A^T`.
+    TargetGradient,
+}
+
+/// Writes the transforms of the tiles `taken` of `source` to the rows of `planes` from `first` on.
 ///
 /// # Panics
 /// When a slice does not fit the sizes.
+#[expect(clippy::too_many_arguments, reason = "a transform has this many operands")]
 pub(super) fn spread(
     isa: Isa,
+    patch: Patch,
     tiles: &Tiles,
     taken: Range<usize>,
     source: &[f32],
     layout: Planes,
-    planes: &mut [f32],
+    first: usize,
+    planes: Shared<'_, f32>,
 ) {
     assert_eq!(source.len(), tiles.len(), "maps of {tiles:?}");
     assert!(taken.end <= tiles.count() && planes.len() >= layout.len(), "planes of {layout:?}");
     #[expect(unsafe_code, reason = "transforms whole vectors")]
-    // SAFETY: the assertions above; offsets of pixels lie in the maps, and the caller's layout has room for
-    // the tiles taken.
+    // SAFETY: the assertions above; offsets of pixels lie in the maps, the caller's layout has room for the
+    // tiles taken, and their rows belong to its task alone.
     unsafe {
-        by_vector!(
-            isa,
-            spread_tiles,
-            (tiles: &Tiles, taken: Range<usize>, source: &[f32], layout: Planes, planes: &mut [f32])
-        );
+        match patch {
+            Patch::Source => by_vector!(
+                isa,
+                spread_sources,
+                (tiles: &Tiles, taken: Range<usize>, source: &[f32], layout: Planes, first: usize, planes: Shared<'_, f32>)
+            ),
+            Patch::TargetGradient => by_vector!(
+                isa,
+                spread_gradients,
+                (tiles: &Tiles, taken: Range<usize>, source: &[f32], layout: Planes, first: usize, planes: Shared<'_, f32>)
+            ),
+        }
     }
 }
 
 /// The most lanes of a vector.
 const MAX_LANES: usize = 16;
 
-#[expect(unsafe_code, reason = "transforms whole vectors; tested against plain loops")]
-#[inline(always)]
-unsafe fn spread_tiles<V: Vector>(
-    tiles: &Tiles,
-    taken: Range<usize>,
-    source: &[f32],
-    layout: Planes,
-    planes: &mut [f32],
-) {
-    let channels = tiles.shape.channels;
-    for (row, tile) in taken.enumerate() {
-        let square = tiles.square::<INPUTS>(tile, 1);
-        for channel in (0..channels).step_by(V::LANES) {
-            let lanes = V::LANES.min(channels - channel);
-            let (offset, step) = layout.place(channel);
-            // SAFETY: whole vectors are read where the pixel has as many channels left, else from a
-            // copy on the stack; the assertion holds the last store.
-            unsafe {
-                let mut patch = [[V::splat(0.0); INPUTS]; INPUTS];
-                for (patch, square) in patch.iter_mut().zip(&square) {
-                    for (value, pixel) in patch.iter_mut().zip(square) {
-                        let Some(pixel) = pixel else { continue };
-                        if lanes == V::LANES {
-                            *value = V::load(source.as_ptr().add(pixel + channel));
-                        } else {
-                            let mut whole = [0.0; MAX_LANES];
-                            whole[..lanes].copy_from_slice(&source[pixel + channel..][..lanes]);
-                            *value = V::load(whole.as_ptr());
+/// Makes a loop over tiles and vectors of channels around one transform.
+macro_rules! spread_tiles {
+    ($name:ident, $transform:path, $size:expr, $before:expr) => {
+        #[expect(unsafe_code, reason = "transforms whole vectors; tested against plain loops")]
+        #[inline(always)]
+        unsafe fn $name<V: Vector>(
+            tiles: &Tiles,
+            taken: Range<usize>,
+            source: &[f32],
+            layout: Planes,
+            first: usize,
+            planes: Shared<'_, f32>,
+        ) {
+            let channels = tiles.shape.channels;
+            for (row, tile) in taken.enumerate() {
+                let square = tiles.square::<{ $size }>(tile, $before);
+                for channel in (0..channels).step_by(V::LANES) {
+                    let lanes = V::LANES.min(channels - channel);
+                    let (offset, step) = layout.place(channel);
+                    // SAFETY: whole vectors are read where the pixel has as many channels left, else from a
+                    // copy on the stack; the assertion holds the last store.
+                    unsafe {
+                        let mut patch = [[V::splat(0.0); $size]; $size];
+                        for (patch, square) in patch.iter_mut().zip(&square) {
+                            for (value, pixel) in patch.iter_mut().zip(square) {
+                                let Some(pixel) = pixel else { continue };
+                                if lanes == V::LANES {
+                                    *value = V::load(source.as_ptr().add(pixel + channel));
+                                } else {
+                                    let mut whole = [0.0; MAX_LANES];
+                                    whole[..lanes].copy_from_slice(&source[pixel + channel..][..lanes]);
+                                    *value = V::load(whole.as_ptr());
+                                }
+                            }
                         }
-                    }
-                }
-                let spread = transform::source(&patch);
-                let start = offset + row * step;
-                assert!(start + V::LANES <= layout.stride, "tile past its plane");
-                let mut place = planes.as_mut_ptr().add(start);
-                for line in &spread {
-                    for value in line {
-                        value.store(place);
-                        place = place.wrapping_add(layout.stride);
+                        let spread = $transform(&patch);
+                        let start = offset + (first + row) * step;
+                        assert!(start + V::LANES <= layout.stride, "tile past its plane");
+                        let mut place = planes.range(0..0).as_mut_ptr().add(start);
+                        for line in &spread {
+                            for value in line {
+                                value.store(place);
+                                place = place.wrapping_add(layout.stride);
+                            }
+                        }
                     }
                 }
             }
         }
-    }
+    };
 }
+spread_tiles!(spread_sources, transform::source, INPUTS, 1);
+spread_tiles!(spread_gradients, transform::d_target, OUTPUTS, 0);
 
 /// Where the outputs of some tiles go.
 #[derive(Clone, Copy)]

@@ -1,5 +1,5 @@
 //! The transforms of F(4x4, 3x3) on patches of vectors, with the points 0, 1, -1, 2, -2 and infinity
-//! (Lavin and Gray, arXiv:1509.09308, section 4.3).
+//! (Lavin and Gray, arXiv:1509.09308, section 4.3), and their transposes.
 
 use crate::gemm::Vector;
 
@@ -47,6 +47,15 @@ both_ways!(
     /// `G g G^T`: a filter.
     filter, filter_line, 3, 6
 );
+both_ways!(
+    /// `A y A^T`: a tile of the gradient of the outputs.
+    d_target, d_target_line, 4, 6
+);
+both_ways!(
+    /// `G^T u G`: sums of products to the gradient of a filter.
+    d_filter, d_filter_line, 6, 3
+);
+
 #[expect(unsafe_code, reason = "arithmetic of an instruction set")]
 mod lines {
     use super::Vector;
@@ -109,5 +118,32 @@ mod lines {
             [scaled(0.25, g0), even.subtract(odd), even.add(odd), wide.add(twice), wide.subtract(twice), g2]
         }
     }
+
+    /// `A y`.
+    #[inline(always)]
+    pub(super) unsafe fn d_target_line<V: Vector>([y0, y1, y2, y3]: [V; 4]) -> [V; 6] {
+        // SAFETY: the caller promises the instruction set.
+        unsafe {
+            let (even, odd) = (y0.add(y2), y1.add(y3));
+            let (wide, twice) = (plus(y0, 4.0, y2), plus(y1, 4.0, y3));
+            [y0, even.add(odd), even.subtract(odd), plus(wide, 2.0, twice), plus(wide, -2.0, twice), y3]
+        }
+    }
+
+    /// `G^T u`.
+    #[inline(always)]
+    pub(super) unsafe fn d_filter_line<V: Vector>([u0, u1, u2, u3, u4, u5]: [V; 6]) -> [V; 3] {
+        // SAFETY: the caller promises the instruction set.
+        unsafe {
+            let near = scaled(1.0 / 6.0, u1.add(u2));
+            let far = u3.add(u4);
+            let middle = scaled(1.0 / 6.0, u2.subtract(u1));
+            [
+                plus(scaled(1.0 / 24.0, far), 0.25, u0).subtract(near),
+                plus(middle, 1.0 / 12.0, u3.subtract(u4)),
+                plus(u5, 1.0 / 6.0, far).subtract(near),
+            ]
+        }
+    }
 }
-use lines::{filter_line, source_line, target_line};
+use lines::{d_filter_line, d_target_line, filter_line, source_line, target_line};
