@@ -6,12 +6,16 @@
 //!
 //! The order of summation depends on the shapes alone, never on the number of threads.
 
+mod blocked;
 mod panels;
 mod tile;
+mod vector;
 
-pub(crate) use panels::Panels;
-pub(crate) use tile::Registers;
+pub(crate) use blocked::{blocked_product, depth_major_product};
+pub(crate) use panels::{Panel, Panels};
 use tile::{A_STRIDE, Layout, MAX_ROWS, Tile};
+pub(crate) use tile::{BLOCK, Registers};
+pub(crate) use vector::{Vector, by_vector};
 
 use std::ops::Range;
 
@@ -237,7 +241,7 @@ fn write_tile(
     left: &Left<'_>,
     depth: usize,
     b: &[f32],
-    panel: panels::Panel,
+    panel: Panel,
     target: Shared<'_, f32>,
     accumulate: bool,
     place: impl Fn(usize) -> usize,
@@ -247,6 +251,7 @@ fn write_tile(
     let reach = match layout {
         Layout::RowMajor => (registers.rows - 1) * A_STRIDE + depth,
         Layout::DepthMajor { stride } => (depth - 1) * stride + registers.rows,
+        Layout::Blocked { stride } => (depth - 1) / BLOCK * stride + registers.rows * BLOCK,
     };
     assert!(a.len() >= reach && b.len() >= depth * panel.width, "tile reads past its operands");
     let mut tile = Tile {

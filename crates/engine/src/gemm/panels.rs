@@ -51,6 +51,11 @@ impl Panels {
         }
     }
 
+    /// The panel that holds `column`.
+    pub(crate) fn panel_of(&self, column: usize) -> Panel {
+        self.panel(column / (2 * self.lanes))
+    }
+
     /// Rearranges the row-major `matrix`, `[depth][columns]`, into `panels`.
     ///
     /// # Panics

@@ -6,6 +6,9 @@ use crate::isa::Isa;
 /// odd number of cache lines, so that the rows of a tile do not compete for one cache set.
 pub(super) const A_STRIDE: usize = 400;
 
+/// Columns in a block of [`Layout::Blocked`]: a cache line.
+pub(crate) const BLOCK: usize = 16;
+
 /// The greatest number of rows of any instruction set's tile.
 pub(super) const MAX_ROWS: usize = 14;
 
@@ -17,6 +20,11 @@ pub(super) enum Layout {
     /// Element `(row, k)` at `row + k * stride`.
     DepthMajor {
         /// Floats between two steps in depth.
+        stride: usize,
+    },
+    /// Element `(row, k)` at `k / BLOCK * stride + row * BLOCK + k % BLOCK`.
+    Blocked {
+        /// Floats between two blocks in depth.
         stride: usize,
     },
 }
@@ -58,101 +66,8 @@ impl Registers {
 
 #[expect(unsafe_code, reason = "vector loads and stores through pointers; tested against plain loops")]
 mod kernels {
-    use super::{A_STRIDE, Isa, Layout, Tile};
-
-    /// A vector register of floats.
-    trait Vector: Copy {
-        const LANES: usize;
-        /// # Safety
-        /// The processor has the instruction set.
-        unsafe fn splat(value: f32) -> Self;
-        /// # Safety
-        /// As `splat`; `LANES` floats are readable at `source`.
-        unsafe fn load(source: *const f32) -> Self;
-        /// # Safety
-        /// As `splat`; `LANES` floats are writable at `target`.
-        unsafe fn store(self, target: *mut f32);
-        /// `self * factor + addend`.
-        /// # Safety
-        /// As `splat`.
-        unsafe fn multiply_add(self, factor: Self, addend: Self) -> Self;
-        /// # Safety
-        /// As `splat`.
-        unsafe fn add(self, other: Self) -> Self;
-    }
-
-    impl Vector for [f32; 8] {
-        const LANES: usize = 8;
-        #[inline(always)]
-        unsafe fn splat(value: f32) -> Self {
-            [value; 8]
-        }
-        #[inline(always)]
-        unsafe fn load(source: *const f32) -> Self {
-            // SAFETY: eight floats are readable by the caller's promise; read_unaligned asks no alignment.
-            unsafe { source.cast::<Self>().read_unaligned() }
-        }
-        #[inline(always)]
-        unsafe fn store(self, target: *mut f32) {
-            // SAFETY: eight floats are writable by the caller's promise.
-            unsafe { target.cast::<Self>().write_unaligned(self) }
-        }
-        #[inline(always)]
-        unsafe fn multiply_add(self, factor: Self, addend: Self) -> Self {
-            std::array::from_fn(|lane| self[lane] * factor[lane] + addend[lane])
-        }
-        #[inline(always)]
-        unsafe fn add(self, other: Self) -> Self {
-            std::array::from_fn(|lane| self[lane] + other[lane])
-        }
-    }
-
-    /// Implements [`Vector`] by the intrinsics of one register width.
-    #[cfg(target_arch = "x86_64")]
-    macro_rules! intrinsics {
-        ($register:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident) => {
-            impl Vector for std::arch::x86_64::$register {
-                const LANES: usize = $lanes;
-                #[inline(always)]
-                unsafe fn splat(value: f32) -> Self {
-                    // SAFETY: the caller promises the instruction set.
-                    unsafe { std::arch::x86_64::$splat(value) }
-                }
-                #[inline(always)]
-                unsafe fn load(source: *const f32) -> Self {
-                    // SAFETY: the caller promises the instruction set and the floats.
-                    unsafe { std::arch::x86_64::$load(source) }
-                }
-                #[inline(always)]
-                unsafe fn store(self, target: *mut f32) {
-                    // SAFETY: the caller promises the instruction set and the floats.
-                    unsafe { std::arch::x86_64::$store(target, self) }
-                }
-                #[inline(always)]
-                unsafe fn multiply_add(self, factor: Self, addend: Self) -> Self {
-                    // SAFETY: the caller promises the instruction set.
-                    unsafe { std::arch::x86_64::$fma(self, factor, addend) }
-                }
-                #[inline(always)]
-                unsafe fn add(self, other: Self) -> Self {
-                    // SAFETY: the caller promises the instruction set.
-                    unsafe { std::arch::x86_64::$add(self, other) }
-                }
-            }
-        };
-    }
-    #[cfg(target_arch = "x86_64")]
-    intrinsics!(__m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_add_ps);
-    #[cfg(target_arch = "x86_64")]
-    intrinsics!(
-        __m512,
-        16,
-        _mm512_set1_ps,
-        _mm512_loadu_ps,
-        _mm512_storeu_ps,
-        _mm512_fmadd_ps,
-        _mm512_add_ps
-    );
+    use super::super::vector::Vector;
+    use super::{A_STRIDE, BLOCK, Isa, Layout, Tile};
 
     /// # Safety
     /// The processor has `V`'s instruction set, and the pointers of `tile` reach as far as its sizes say.
@@ -167,18 +82,76 @@ mod kernels {
             let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
             let (mut a, mut b) = (tile.a, tile.b);
             for _ in 0..tile.depth {
-                let columns: [V; VECTORS] = std::array::from_fn(|vector| V::load(b.add(vector * V::LANES)));
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let value = V::splat(*a.add(row * A_ROW));
-                    for (sum, column) in sums.iter_mut().zip(columns) {
-                        *sum = value.multiply_add(column, *sum);
-                    }
-                }
+                step::<V, ROWS, VECTORS, A_ROW>(a, b, &mut sums);
                 a = a.add(a_depth);
                 b = b.add(VECTORS * V::LANES);
             }
-            for (row, sums) in sums.into_iter().enumerate() {
-                for (vector, sum) in sums.into_iter().enumerate() {
+            write(tile, &sums);
+        }
+    }
+
+    /// As [`multiply`] for a left side in blocks, `a_block` floats apart.
+    ///
+    /// # Safety
+    /// As [`multiply`].
+    #[inline(always)]
+    unsafe fn multiply_blocked<V: Vector, const ROWS: usize, const VECTORS: usize>(
+        tile: &Tile,
+        a_block: usize,
+    ) {
+        // SAFETY: as in `multiply`.
+        unsafe {
+            let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
+            let (mut a, mut b) = (tile.a, tile.b);
+            for _ in 0..tile.depth / BLOCK {
+                for k in 0..BLOCK {
+                    step::<V, ROWS, VECTORS, BLOCK>(a.add(k), b.add(k * VECTORS * V::LANES), &mut sums);
+                }
+                a = a.add(a_block);
+                b = b.add(BLOCK * VECTORS * V::LANES);
+            }
+            for k in 0..tile.depth % BLOCK {
+                step::<V, ROWS, VECTORS, BLOCK>(a.add(k), b.add(k * VECTORS * V::LANES), &mut sums);
+            }
+            write(tile, &sums);
+        }
+    }
+
+    /// One step in depth.
+    ///
+    /// # Safety
+    /// As [`multiply`].
+    #[inline(always)]
+    unsafe fn step<V: Vector, const ROWS: usize, const VECTORS: usize, const A_ROW: usize>(
+        a: *const f32,
+        b: *const f32,
+        sums: &mut [[V; VECTORS]; ROWS],
+    ) {
+        // SAFETY: as in `multiply`.
+        unsafe {
+            let columns: [V; VECTORS] = std::array::from_fn(|vector| V::load(b.add(vector * V::LANES)));
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let value = V::splat(*a.add(row * A_ROW));
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = value.multiply_add(column, *sum);
+                }
+            }
+        }
+    }
+
+    /// Stores the sums of a tile.
+    ///
+    /// # Safety
+    /// As [`multiply`].
+    #[inline(always)]
+    unsafe fn write<V: Vector, const ROWS: usize, const VECTORS: usize>(
+        tile: &Tile,
+        sums: &[[V; VECTORS]; ROWS],
+    ) {
+        // SAFETY: as in `multiply`.
+        unsafe {
+            for (row, sums) in sums.iter().enumerate() {
+                for (vector, &sum) in sums.iter().enumerate() {
                     let target = tile.c.add(tile.c_rows[row] + vector * V::LANES);
                     let value = if tile.accumulate { V::load(target).add(sum) } else { sum };
                     value.store(target);
@@ -198,6 +171,8 @@ mod kernels {
                 (Layout::RowMajor, _) => multiply::<V, ROWS, 2, A_STRIDE>(tile, 1),
                 (Layout::DepthMajor { stride }, 1) => multiply::<V, ROWS, 1, 1>(tile, stride),
                 (Layout::DepthMajor { stride }, _) => multiply::<V, ROWS, 2, 1>(tile, stride),
+                (Layout::Blocked { stride }, 1) => multiply_blocked::<V, ROWS, 1>(tile, stride),
+                (Layout::Blocked { stride }, _) => multiply_blocked::<V, ROWS, 2>(tile, stride),
             }
         }
     }

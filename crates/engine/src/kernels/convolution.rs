@@ -1,285 +1,140 @@
-//! Convolutions without groups, and linear layers, as products whose rows are gathered from the activations.
+//! Convolutions without groups, and linear layers, by whichever method costs least for their shapes.
 
-use std::ops::Range;
-
-use net::Shape;
-
-use super::column;
-use super::geometry::{Geometry, Tap};
-use crate::gemm::{Dense, Panels, Rows, Store, outer_product, product};
+use super::direct;
+use super::geometry::Geometry;
+use super::winograd::{self, Direction, Filters};
+use crate::gemm::Store;
 use crate::pool::Pool;
 
-/// One row for each grid position of each image: the channels that the taps meet there, zeros outside.
-struct Gather<'a> {
-    source: &'a [f32],
-    shape: Shape,
-    images: usize,
-    height: usize,
-    width: usize,
-    step: usize,
-    taps: &'a [Tap],
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// As a product of gathered rows, [`direct`].
+    Direct,
+    /// By minimal filtering, [`winograd`].
+    Winograd,
 }
 
-impl Rows for Gather<'_> {
-    fn count(&self) -> usize {
-        self.images * self.height * self.width
+impl Method {
+    /// The method for the forward pass and the gradient towards the input.
+    pub(crate) fn of(geometry: &Geometry) -> Method {
+        let channels = geometry.source.channels.min(geometry.target.channels);
+        if winograd::applies(geometry) && channels >= 16 { Method::Winograd } else { Method::Direct }
     }
+}
 
-    fn depth(&self) -> usize {
-        self.taps.len() * self.shape.channels
+fn filters(pool: &Pool, geometry: &Geometry, direction: Direction) -> Filters {
+    Filters::new(pool, geometry.source.channels, geometry.target.channels, direction)
+}
+
+/// Floats of the weights rearranged for a forward pass.
+pub(crate) fn forward_weights_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
+    match method {
+        Method::Direct => direct::forward_panels(pool, geometry).len(),
+        Method::Winograd => filters(pool, geometry, Direction::Forward).len(),
     }
+}
 
-    fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]) {
-        let (position, x) = (row / self.width, row % self.width);
-        let (image, y) = (position / self.height, position % self.height);
-        let channels = self.shape.channels;
-        let (mut at, mut rest) = (range.start, target);
-        while at < range.end {
-            let (tap, channel) = (self.taps[at / channels], at % channels);
-            let count = (channels - channel).min(range.end - at);
-            let (run, after) = rest.split_at_mut(count);
-            let source_y = (y * self.step).wrapping_add_signed(tap.down);
-            let source_x = (x * self.step).wrapping_add_signed(tap.right);
-            if source_y < self.shape.height && source_x < self.shape.width {
-                let pixel = (image * self.shape.height + source_y) * self.shape.width + source_x;
-                run.copy_from_slice(&self.source[pixel * channels + channel..][..count]);
-            } else {
-                run.fill(0.0);
-            }
-            at += count;
-            rest = after;
+/// Rearranges `weights`, `[taps, in, out]`, for a forward pass.
+///
+/// # Panics
+/// When a length does not fit the sizes.
+pub(crate) fn rearrange_forward(
+    pool: &Pool,
+    method: Method,
+    geometry: &Geometry,
+    weights: &[f32],
+    rearranged: &mut [f32],
+) {
+    match method {
+        Method::Direct => direct::forward_panels(pool, geometry).pack(pool, weights, rearranged),
+        Method::Winograd => {
+            filters(pool, geometry, Direction::Forward).transform(pool, weights, rearranged);
         }
     }
 }
 
-/// The forward pass's rows; for a linear layer or a 1 x 1 convolution they are the activations themselves.
-fn with_rows<R>(geometry: &Geometry, source: &[f32], visit: impl FnOnce(RowSource<'_>) -> R) -> R {
-    assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
-    let single = geometry.kernel == [1, 1] && geometry.stride == 1 && geometry.padding == 0;
-    if geometry.covers_input() || single {
-        let depth = geometry.kernel[0] * geometry.kernel[1] * geometry.source.channels;
-        return visit(RowSource::Dense(Dense::new(source, depth)));
-    }
-    let taps = geometry.taps();
-    visit(RowSource::Gather(Gather {
-        source,
-        shape: geometry.source,
-        images: geometry.images,
-        height: geometry.target.height,
-        width: geometry.target.width,
-        step: geometry.stride,
-        taps: &taps,
-    }))
-}
-
-enum RowSource<'a> {
-    Dense(Dense<'a>),
-    Gather(Gather<'a>),
-}
-
-impl Rows for RowSource<'_> {
-    fn count(&self) -> usize {
-        match self {
-            RowSource::Dense(rows) => rows.count(),
-            RowSource::Gather(rows) => rows.count(),
-        }
-    }
-
-    fn depth(&self) -> usize {
-        match self {
-            RowSource::Dense(rows) => rows.depth(),
-            RowSource::Gather(rows) => rows.depth(),
-        }
-    }
-
-    fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]) {
-        match self {
-            RowSource::Dense(rows) => rows.copy(row, range, target),
-            RowSource::Gather(rows) => rows.copy(row, range, target),
-        }
-    }
-}
-
-/// Panels for the weights of a forward pass.
-pub(crate) fn forward_panels(pool: &Pool, geometry: &Geometry) -> Panels {
-    let taps = geometry.kernel[0] * geometry.kernel[1];
-    Panels::new(pool.isa(), taps * geometry.source.channels, geometry.target.channels)
-}
-
-/// `target = source * weights (+ bias)`, the weights packed by [`forward_panels`].
+/// `target = source * weights (+ bias)`, the weights rearranged by [`rearrange_forward`].
 ///
 /// # Shapes
 /// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`, `bias` `[out]`.
 pub(crate) fn forward(
     pool: &Pool,
+    method: Method,
     geometry: &Geometry,
     source: &[f32],
-    panels: &[f32],
+    rearranged: &[f32],
     bias: Option<&[f32]>,
     target: &mut [f32],
 ) {
-    let channels = geometry.target.channels;
-    assert_eq!(target.len(), geometry.target_len(), "output of {geometry:?}");
-    let store = match bias {
-        None => Store::Replace,
-        Some(bias) => {
-            column::broadcast(pool, bias, target);
-            Store::Add
+    match method {
+        Method::Direct => direct::forward(pool, geometry, source, rearranged, bias, target),
+        Method::Winograd => {
+            let shape = filters(pool, geometry, Direction::Forward);
+            winograd::convolve(pool, geometry, source, shape, rearranged, bias, target, Store::Replace);
         }
-    };
-    with_rows(geometry, source, |rows| {
-        product(pool, &rows, forward_panels(pool, geometry), panels, target, |row| row * channels, store);
-    });
+    }
 }
 
-/// Floats that [`input_gradient`] needs for packed weights.
-pub(crate) fn input_gradient_panels_len(pool: &Pool, geometry: &Geometry) -> usize {
-    let phases = geometry.phases();
-    let taps = phases.iter().map(|phase| phase.taps.len()).max().unwrap_or(0);
-    Panels::new(pool.isa(), taps * geometry.target.channels, geometry.source.channels).len()
+/// Floats that [`input_gradient`] needs for rearranged weights.
+pub(crate) fn input_gradient_weights_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
+    match method {
+        Method::Direct => direct::input_gradient_panels_len(pool, geometry),
+        Method::Winograd => filters(pool, geometry, Direction::Backward).len(),
+    }
 }
 
 /// `d_source (=|+=) d_target * transposed weights`: the gradient with respect to the activations.
 ///
 /// # Shapes
-/// `weights` `[taps, in, out]`; `panels` is scratch of [`input_gradient_panels_len`] floats.
+/// `weights` `[taps, in, out]`; `scratch` is [`input_gradient_weights_len`] floats.
+#[expect(clippy::too_many_arguments, reason = "a gradient has this many operands")]
 pub(crate) fn input_gradient(
     pool: &Pool,
+    method: Method,
     geometry: &Geometry,
     d_target: &[f32],
     weights: &[f32],
-    panels: &mut [f32],
+    scratch: &mut [f32],
     d_source: &mut [f32],
     store: Store,
 ) {
-    assert_eq!(d_target.len(), geometry.target_len(), "output gradient of {geometry:?}");
-    assert_eq!(d_source.len(), geometry.source_len(), "input gradient of {geometry:?}");
-    let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
-    if geometry.covers_input() {
-        // Each image's gradient is one row, as long as the whole input.
-        let columns = geometry.source.elements();
-        let shape = Panels::new(pool.isa(), outputs, columns);
-        shape.pack_transposed(pool, weights, &[0], panels);
-        let rows = Dense::new(d_target, outputs);
-        product(pool, &rows, shape, panels, d_source, |row| row * columns, store);
-        return;
+    match method {
+        Method::Direct => {
+            direct::input_gradient(pool, geometry, d_target, weights, scratch, d_source, store);
+        }
+        Method::Winograd => {
+            let shape = filters(pool, geometry, Direction::Backward);
+            shape.transform(pool, weights, scratch);
+            winograd::convolve(pool, geometry, d_target, shape, scratch, None, d_source, store);
+        }
     }
-    let phases = geometry.phases();
-    if phases.iter().any(|phase| phase.taps.is_empty()) && store == Store::Replace {
-        d_source.fill(0.0);
-    }
-    for phase in phases.iter().filter(|phase| !phase.taps.is_empty()) {
-        let shape = Panels::new(pool.isa(), phase.taps.len() * outputs, inputs);
-        let parts: Vec<usize> = phase.taps.iter().map(|tap| tap.index * inputs * outputs).collect();
-        shape.pack_transposed(pool, weights, &parts, panels);
-        let rows = Gather {
-            source: d_target,
-            shape: geometry.target,
-            images: geometry.images,
-            height: phase.height,
-            width: phase.width,
-            step: 1,
-            taps: &phase.taps,
-        };
-        let place = |row: usize| {
-            let (position, x) = (row / phase.width, row % phase.width);
-            let (image, y) = (position / phase.height, position % phase.height);
-            let source_y = image * geometry.source.height + phase.top + y * geometry.stride;
-            (source_y * geometry.source.width + phase.left + x * geometry.stride) * inputs
-        };
-        product(pool, &rows, shape, panels, d_source, place, store);
+}
+
+/// Floats that [`weight_gradient`] needs for what it sums.
+pub(crate) fn weight_gradient_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
+    match method {
+        Method::Direct => 0,
+        Method::Winograd => winograd::workspace_len(pool, geometry),
     }
 }
 
 /// `d_weights += transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`.
+///
+/// `workspace` is [`weight_gradient_workspace_len`] floats.
 pub(crate) fn weight_gradient(
     pool: &Pool,
+    method: Method,
     geometry: &Geometry,
     source: &[f32],
     d_target: &[f32],
+    workspace: &mut [f32],
     d_weights: &mut [f32],
 ) {
-    with_rows(geometry, source, |rows| {
-        outer_product(pool, &rows, d_target, geometry.target.channels, d_weights, Store::Add);
-    });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::isa::Isa;
-    use crate::kernels::reference;
-    use crate::testing::{Numbers, assert_close};
-
-    /// Kernel, stride, padding, sizes: every combination that networks use, and ragged ones.
-    fn geometries() -> Vec<Geometry> {
-        let mut geometries = Vec::new();
-        for (images, height, width, inputs, outputs, kernel, stride, padding) in [
-            (2, 7, 6, 5, 9, [3, 3], 1, 1),
-            (3, 8, 5, 3, 33, [3, 3], 2, 1),
-            (1, 9, 9, 17, 4, [1, 1], 2, 0),
-            (2, 5, 4, 20, 31, [1, 1], 1, 0),
-            (5, 4, 3, 6, 40, [4, 3], 1, 0),
-            (1, 6, 7, 2, 3, [2, 3], 3, 2),
-            (4, 14, 12, 48, 64, [3, 3], 2, 1),
-        ] {
-            let size = |side: usize, kernel: usize| (side + 2 * padding - kernel) / stride + 1;
-            geometries.push(Geometry {
-                images,
-                source: Shape { height, width, channels: inputs },
-                target: Shape {
-                    height: size(height, kernel[0]),
-                    width: size(width, kernel[1]),
-                    channels: outputs,
-                },
-                kernel,
-                stride,
-                padding,
-            });
-        }
-        geometries
-    }
-
-    #[test]
-    fn every_instruction_set_agrees_with_the_plain_loops_in_all_three_directions() {
-        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-            let pool = Pool::with_isa(2, isa).unwrap();
-            for geometry in geometries() {
-                let mut numbers = Numbers::new(11);
-                let taps = geometry.kernel[0] * geometry.kernel[1];
-                let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
-                let source = numbers.vector(geometry.source_len());
-                let weights = numbers.vector(taps * inputs * outputs);
-                let bias = numbers.vector(outputs);
-                let d_target = numbers.vector(geometry.target_len());
-
-                let shape = forward_panels(&pool, &geometry);
-                let mut panels = vec![f32::NAN; shape.len()];
-                shape.pack(&pool, &weights, &mut panels);
-                let mut target = vec![f32::NAN; geometry.target_len()];
-                forward(&pool, &geometry, &source, &panels, Some(&bias), &mut target);
-                let expected = reference::convolution(&geometry, &source, &weights, &bias);
-                assert_close(&target, &expected, taps * inputs);
-
-                let (d_source, d_weights) =
-                    reference::convolution_gradients(&geometry, &source, &weights, &d_target);
-                let mut panels = vec![f32::NAN; input_gradient_panels_len(&pool, &geometry)];
-                for store in [Store::Replace, Store::Add] {
-                    let start = numbers.vector(geometry.source_len());
-                    let mut actual = start.clone();
-                    input_gradient(&pool, &geometry, &d_target, &weights, &mut panels, &mut actual, store);
-                    let expected: Vec<f32> = match store {
-                        Store::Replace => d_source.clone(),
-                        Store::Add => d_source.iter().zip(&start).map(|(a, b)| a + b).collect(),
-                    };
-                    assert_close(&actual, &expected, taps * outputs);
-                }
-                let start = numbers.vector(weights.len());
-                let mut actual = start.clone();
-                weight_gradient(&pool, &geometry, &source, &d_target, &mut actual);
-                let expected: Vec<f32> = d_weights.iter().zip(&start).map(|(a, b)| a + b).collect();
-                assert_close(&actual, &expected, geometry.images * geometry.target.positions());
-            }
+    match method {
+        Method::Direct => direct::weight_gradient(pool, geometry, source, d_target, d_weights),
+        Method::Winograd => {
+            winograd::weight_gradient(pool, geometry, source, d_target, workspace, d_weights);
         }
     }
 }

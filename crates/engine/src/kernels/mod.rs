@@ -7,11 +7,13 @@ pub(crate) mod batch_norm;
 pub(crate) mod column;
 pub(crate) mod convolution;
 pub(crate) mod depthwise;
+pub(crate) mod direct;
 pub(crate) mod dropout;
 pub(crate) mod geometry;
 pub(crate) mod pointwise;
 pub(crate) mod prelu;
 #[cfg(test)]
 pub(crate) mod reference;
+pub(crate) mod winograd;
 
 pub(crate) use geometry::Geometry;

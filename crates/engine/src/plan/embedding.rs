@@ -6,6 +6,7 @@ use super::arena::{Arena, Layout, Value};
 use super::node::{self, Kind};
 use super::{Pixels, PlanError};
 use crate::buffer::Buffer;
+use crate::kernels::convolution::Method;
 use crate::kernels::{Geometry, batch_norm, convolution, depthwise, pointwise, prelu};
 use crate::parameters::Parameters;
 use crate::pool::Pool;
@@ -32,6 +33,7 @@ struct Step {
 enum Operation {
     Full {
         geometry: Geometry,
+        method: Method,
         panels: Buffer,
         bias: Option<Vec<f32>>,
     },
@@ -153,10 +155,11 @@ fn operation(
                 Operation::Depthwise { geometry, weights: required(Role::Weight).to_vec(), bias: bias() }
             }
             Some((geometry, Kind::Full)) => {
-                let shape = convolution::forward_panels(pool, &geometry);
-                let mut panels = Buffer::zeros(shape.len());
-                shape.pack(pool, required(Role::Weight), panels.as_mut_slice());
-                Operation::Full { geometry, panels, bias: bias() }
+                let method = Method::of(&geometry);
+                let mut panels = Buffer::zeros(convolution::forward_weights_len(pool, method, &geometry));
+                let weights = required(Role::Weight);
+                convolution::rearrange_forward(pool, method, &geometry, weights, panels.as_mut_slice());
+                Operation::Full { geometry, method, panels, bias: bias() }
             }
             None => unreachable!("convolutions have a geometry"),
         },
@@ -192,9 +195,10 @@ fn run(pool: &Pool, step: &Step, arena: &mut Arena, images: usize, batch: usize)
             let (input_len, output_len) = (part(source), part(output));
             let (source, output) = (&source[..input_len], &mut output[..output_len]);
             match operation {
-                Operation::Full { geometry, panels, bias } => {
+                Operation::Full { geometry, method, panels, bias } => {
                     let geometry = Geometry { images, ..*geometry };
-                    convolution::forward(pool, &geometry, source, panels.as_slice(), bias.as_deref(), output);
+                    let (panels, bias) = (panels.as_slice(), bias.as_deref());
+                    convolution::forward(pool, *method, &geometry, source, panels, bias, output);
                 }
                 Operation::Depthwise { geometry, weights, bias } => {
                     let geometry = Geometry { images, ..*geometry };

@@ -8,6 +8,7 @@ use super::{Pixels, PlanError};
 use crate::buffer::Buffer;
 use crate::gemm::Store;
 use crate::gradients::Gradients;
+use crate::kernels::convolution::Method;
 use crate::kernels::{Geometry, batch_norm, column, convolution, depthwise, dropout, pointwise, prelu};
 use crate::parameters::{Entry, Parameters};
 use crate::pool::Pool;
@@ -20,7 +21,7 @@ pub struct TrainingPlan {
     nodes: Vec<Planned>,
     image: Value,
     arena: Arena,
-    /// The weights of one layer, rearranged for its product.
+    /// The weights of one layer, rearranged for its product, or what its weights' gradient is summed from.
     panels: Buffer,
     partials: Buffer,
     dropout_seed: u64,
@@ -86,9 +87,10 @@ impl TrainingPlan {
         let panels =
             nodes.iter().filter_map(|node| node.geometry).filter(|(_, kind)| *kind == Kind::Full).map(
                 |(geometry, _)| {
-                    convolution::forward_panels(pool, &geometry)
-                        .len()
-                        .max(convolution::input_gradient_panels_len(pool, &geometry))
+                    let method = Method::of(&geometry);
+                    convolution::forward_weights_len(pool, method, &geometry)
+                        .max(convolution::input_gradient_weights_len(pool, method, &geometry))
+                        .max(convolution::weight_gradient_workspace_len(pool, method, &geometry))
                 },
             );
         Ok(TrainingPlan {
@@ -159,9 +161,10 @@ impl TrainingPlan {
                 let bias = node::parameter(entries, trained, index, Role::Bias);
                 match kind {
                     Kind::Full => {
-                        let shape = convolution::forward_panels(pool, &geometry);
-                        shape.pack(pool, weights, self.panels.as_mut_slice());
-                        convolution::forward(pool, &geometry, source, self.panels.as_slice(), bias, output);
+                        let method = Method::of(&geometry);
+                        let panels = self.panels.as_mut_slice();
+                        convolution::rearrange_forward(pool, method, &geometry, weights, panels);
+                        convolution::forward(pool, method, &geometry, source, panels, bias, output);
                     }
                     Kind::Depthwise => depthwise::forward(pool, &geometry, source, weights, bias, output),
                 }
@@ -259,7 +262,11 @@ impl TrainingPlan {
                 if let Some(d_weights) = gradients.of(entries, index, Role::Weight) {
                     match kind {
                         Kind::Full => {
-                            convolution::weight_gradient(pool, &geometry, input, d_target, d_weights);
+                            let method = Method::of(&geometry);
+                            let panels = self.panels.as_mut_slice();
+                            convolution::weight_gradient(
+                                pool, method, &geometry, input, d_target, panels, d_weights,
+                            );
                         }
                         Kind::Depthwise => {
                             depthwise::weight_gradient(pool, &geometry, input, d_target, partials, d_weights);
@@ -272,8 +279,9 @@ impl TrainingPlan {
                 match kind {
                     Kind::Full => {
                         let panels = self.panels.as_mut_slice();
+                        let method = Method::of(&geometry);
                         convolution::input_gradient(
-                            pool, &geometry, d_target, weights, panels, d_source, store,
+                            pool, method, &geometry, d_target, weights, panels, d_source, store,
                         );
                     }
                     Kind::Depthwise => {

@@ -1,0 +1,165 @@
+//! A vector register of floats, one type for each instruction set.
+
+/// A vector register of floats.
+#[expect(unsafe_code, reason = "an instruction needs its instruction set, a load its floats")]
+pub(crate) trait Vector: Copy {
+    const LANES: usize;
+    /// # Safety
+    /// The processor has the instruction set.
+    unsafe fn splat(value: f32) -> Self;
+    /// # Safety
+    /// As `splat`; `LANES` floats are readable at `source`.
+    unsafe fn load(source: *const f32) -> Self;
+    /// # Safety
+    /// As `splat`; `LANES` floats are writable at `target`.
+    unsafe fn store(self, target: *mut f32);
+    /// `self * factor + addend`.
+    /// # Safety
+    /// As `splat`.
+    unsafe fn multiply_add(self, factor: Self, addend: Self) -> Self;
+    /// # Safety
+    /// As `splat`.
+    unsafe fn add(self, other: Self) -> Self;
+    /// # Safety
+    /// As `splat`.
+    unsafe fn subtract(self, other: Self) -> Self;
+    /// # Safety
+    /// As `splat`.
+    unsafe fn multiply(self, factor: Self) -> Self;
+}
+
+#[expect(unsafe_code, reason = "loads and stores through pointers; the twin of the intrinsics")]
+impl Vector for [f32; 8] {
+    const LANES: usize = 8;
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        [value; 8]
+    }
+    #[inline(always)]
+    unsafe fn load(source: *const f32) -> Self {
+        // SAFETY: eight floats are readable by the caller's promise; read_unaligned asks no alignment.
+        unsafe { source.cast::<Self>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, target: *mut f32) {
+        // SAFETY: eight floats are writable by the caller's promise.
+        unsafe { target.cast::<Self>().write_unaligned(self) }
+    }
+    #[inline(always)]
+    unsafe fn multiply_add(self, factor: Self, addend: Self) -> Self {
+        std::array::from_fn(|lane| self[lane] * factor[lane] + addend[lane])
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        std::array::from_fn(|lane| self[lane] + other[lane])
+    }
+    #[inline(always)]
+    unsafe fn subtract(self, other: Self) -> Self {
+        std::array::from_fn(|lane| self[lane] - other[lane])
+    }
+    #[inline(always)]
+    unsafe fn multiply(self, factor: Self) -> Self {
+        std::array::from_fn(|lane| self[lane] * factor[lane])
+    }
+}
+
+/// Implements [`Vector`] by the intrinsics of one register width.
+#[cfg(target_arch = "x86_64")]
+macro_rules! intrinsics {
+    (
+        $register:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $fma:ident,
+        $add:ident, $subtract:ident, $multiply:ident
+    ) => {
+        #[expect(unsafe_code, reason = "intrinsics of one instruction set")]
+        impl Vector for std::arch::x86_64::$register {
+            const LANES: usize = $lanes;
+            #[inline(always)]
+            unsafe fn splat(value: f32) -> Self {
+                // SAFETY: the caller promises the instruction set.
+                unsafe { std::arch::x86_64::$splat(value) }
+            }
+            #[inline(always)]
+            unsafe fn load(source: *const f32) -> Self {
+                // SAFETY: the caller promises the instruction set and the floats.
+                unsafe { std::arch::x86_64::$load(source) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, target: *mut f32) {
+                // SAFETY: the caller promises the instruction set and the floats.
+                unsafe { std::arch::x86_64::$store(target, self) }
+            }
+            #[inline(always)]
+            unsafe fn multiply_add(self, factor: Self, addend: Self) -> Self {
+                // SAFETY: the caller promises the instruction set.
+                unsafe { std::arch::x86_64::$fma(self, factor, addend) }
+            }
+            #[inline(always)]
+            unsafe fn add(self, other: Self) -> Self {
+                // SAFETY: the caller promises the instruction set.
+                unsafe { std::arch::x86_64::$add(self, other) }
+            }
+            #[inline(always)]
+            unsafe fn subtract(self, other: Self) -> Self {
+                // SAFETY: the caller promises the instruction set.
+                unsafe { std::arch::x86_64::$subtract(self, other) }
+            }
+            #[inline(always)]
+            unsafe fn multiply(self, factor: Self) -> Self {
+                // SAFETY: the caller promises the instruction set.
+                unsafe { std::arch::x86_64::$multiply(self, factor) }
+            }
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+intrinsics!(
+    __m256,
+    8,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_fmadd_ps,
+    _mm256_add_ps,
+    _mm256_sub_ps,
+    _mm256_mul_ps
+);
+#[cfg(target_arch = "x86_64")]
+intrinsics!(
+    __m512,
+    16,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_fmadd_ps,
+    _mm512_add_ps,
+    _mm512_sub_ps,
+    _mm512_mul_ps
+);
+
+/// Calls `$body::<V>`, an `#[inline(always)]` unsafe function, with the [`Vector`] of the instruction set `$isa`.
+///
+/// Whoever writes the call promises what `$body` asks beyond the instruction set.
+macro_rules! by_vector {
+    ($isa:expr, $body:ident, ($($argument:ident : $type:ty),* $(,)?)) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,bmi1,bmi2")]
+        unsafe fn avx2($($argument: $type),*) {
+            // SAFETY: this function has the instruction set; the rest is the caller's promise.
+            unsafe { $body::<std::arch::x86_64::__m256>($($argument),*) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,bmi1,bmi2,avx512f,avx512bw,avx512dq,avx512vl")]
+        unsafe fn avx512($($argument: $type),*) {
+            // SAFETY: as above.
+            unsafe { $body::<std::arch::x86_64::__m512>($($argument),*) }
+        }
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            $crate::isa::Isa::Avx2 => avx2($($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            $crate::isa::Isa::Avx512 => avx512($($argument),*),
+            _ => $body::<[f32; 8]>($($argument),*),
+        }
+    }};
+}
+pub(crate) use by_vector;

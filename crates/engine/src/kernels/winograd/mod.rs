@@ -1,0 +1,206 @@
+//! Convolutions of 3 x 3 with stride 1 and padding 1 by Winograd's minimal filtering F(4x4, 3x3)
+//! (Lavin and Gray, arXiv:1509.09308): 36 multiplications where the plain loops need 144.
+//!
+//! A tile of 4 x 4 outputs reads 6 x 6 inputs. With `d` a channel's inputs and `g` a filter, its outputs are
+//! `A^T [sum over channels of (G g G^T) * (B^T d B)] A`, `*` element by element, so that the sum is one matrix
+//! product for each of the 36 elements. In f32 the error is about `1e-6` of the greatest output.
+
+mod filter;
+mod tiles;
+mod transform;
+mod weight_gradient;
+
+pub(crate) use filter::{Direction, Filters};
+pub(crate) use weight_gradient::{weight_gradient, workspace_len};
+
+use tiles::{Outputs, PLANES, Patch, Planes, Tiles};
+
+use super::Geometry;
+use crate::gemm::{BLOCK, Registers, Store, blocked_product};
+use crate::pool::{Pool, Shared};
+
+/// Whether Winograd's algorithm computes this convolution at all.
+pub(crate) fn applies(geometry: &Geometry) -> bool {
+    geometry.kernel == [3, 3] && geometry.stride == 1 && geometry.padding == 1
+}
+
+/// Floats of transformed activations that a task keeps in the second-level cache, unless they are those of two
+/// tiles of registers.
+const BLOCK_FLOATS: usize = 144 * 1024;
+
+/// Tiles that a task takes: they are cut evenly, in whole tiles of registers.
+fn tiles_in_task(pool: &Pool, count: usize, channels: usize) -> usize {
+    let rows = Registers::of(pool.isa()).rows;
+    let most = (BLOCK_FLOATS / (PLANES * channels) / rows).max(2) * rows;
+    count.div_ceil(count.div_ceil(most)).next_multiple_of(rows)
+}
+
+/// `target (=|+=) source * filters (+ bias)`, for the direction that `filters` were transformed for.
+///
+/// # Shapes
+/// `source` `[images, height, width, from]`, `target` `[images, height, width, to]`, `bias` `[to]`.
+///
+/// # Panics
+/// When a length does not fit the sizes.
+#[expect(clippy::too_many_arguments, reason = "a convolution has this many operands")]
+pub(crate) fn convolve(
+    pool: &Pool,
+    geometry: &Geometry,
+    source: &[f32],
+    shape: Filters,
+    filters: &[f32],
+    bias: Option<&[f32]>,
+    target: &mut [f32],
+    store: Store,
+) {
+    let (isa, panels) = (pool.isa(), shape.panels);
+    assert!(filters.len() >= shape.len(), "{} floats for filters of {}", filters.len(), shape.len());
+    let maps = |channels| Tiles::new(geometry.images, net::Shape { channels, ..geometry.source });
+    let (from, to) = (maps(panels.depth), maps(panels.columns));
+    let each = tiles_in_task(pool, from.count(), panels.depth.next_multiple_of(BLOCK));
+    let layout = Planes::blocks(each, panels.depth);
+    let width = panels.panel(0).width;
+    let stride = each * width + BLOCK;
+    let outputs = Outputs { tiles: &to, target: Shared::new(target), bias, accumulate: store == Store::Add };
+    pool.run(from.count().div_ceil(each), |task, scratch| {
+        let taken = task * each..((task + 1) * each).min(from.count());
+        let (spread, products) = scratch.at_least(layout.len() + PLANES * stride).split_at_mut(layout.len());
+        tiles::spread(isa, Patch::Source, &from, taken.clone(), source, layout, 0, Shared::new(spread));
+        for index in 0..panels.count() {
+            multiply_panel(pool, each, layout, spread, shape, filters, index, products, stride);
+            let panel = panels.panel(index);
+            let columns = panel.first_column..panel.first_column + panel.columns;
+            tiles::merge(isa, outputs, taken.clone(), columns, products, [stride, panel.width]);
+        }
+    });
+}
+
+/// All 36 products of `rows` transformed tiles with panel `index` of the filters.
+#[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
+fn multiply_panel(
+    pool: &Pool,
+    rows: usize,
+    layout: Planes,
+    spread: &[f32],
+    shape: Filters,
+    filters: &[f32],
+    index: usize,
+    products: &mut [f32],
+    stride: usize,
+) {
+    let (panel, depth) = (shape.panels.panel(index), shape.panels.depth);
+    for plane in 0..PLANES {
+        let left = &spread[plane * layout.stride..][..layout.stride];
+        let right = &filters[plane * shape.stride + panel.start..][..depth * panel.width];
+        let target = &mut products[plane * stride..][..rows * panel.width];
+        blocked_product(pool.isa(), left, rows, depth, right, panel.width, target);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Isa;
+    use crate::kernels::reference;
+    use crate::testing::Numbers;
+    use net::Shape;
+
+    /// Greatest difference in units of the greatest expected value. Transforms multiply by at most 5 * 5 on the
+    /// way in and sum with weights up to 8 * 8 on the way out, of which most cancels: some tens of roundings of
+    /// `f32::EPSILON = 1.2e-7`.
+    const TOLERANCE: f32 = 1e-5;
+
+    #[track_caller]
+    fn assert_near(actual: &[f32], expected: &[f32], what: &str) {
+        assert_eq!(actual.len(), expected.len(), "{what}");
+        let greatest = expected.iter().fold(0.0f32, |greatest, value| greatest.max(value.abs()));
+        for (index, (a, e)) in actual.iter().zip(expected).enumerate() {
+            assert!((a - e).abs() <= TOLERANCE * greatest, "{what}, element {index}: {a} against {e}");
+        }
+    }
+
+    /// Heights and widths of every remainder by four, less than a tile, and many; channels around vectors and
+    /// panels; tiles of one task and of several.
+    fn geometries() -> Vec<Geometry> {
+        let shapes = [
+            (1, 1, 1, 1, 1),
+            (2, 5, 3, 5, 17),
+            (3, 7, 6, 33, 5),
+            (1, 4, 9, 17, 64),
+            (2, 13, 10, 64, 33),
+            (40, 8, 7, 16, 48),
+        ];
+        let geometry = |(images, height, width, inputs, outputs)| Geometry {
+            images,
+            source: Shape { height, width, channels: inputs },
+            target: Shape { height, width, channels: outputs },
+            kernel: [3, 3],
+            stride: 1,
+            padding: 1,
+        };
+        shapes.into_iter().map(geometry).collect()
+    }
+
+    #[test]
+    fn every_instruction_set_agrees_with_the_plain_loops() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let pool = Pool::with_isa(2, isa).unwrap();
+            for geometry in geometries() {
+                let what = format!("{isa}, {geometry:?}");
+                let mut numbers = Numbers::new(12);
+                let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
+                let source = numbers.vector(geometry.source_len());
+                let weights = numbers.vector(9 * inputs * outputs);
+                let bias = numbers.vector(outputs);
+                let d_target = numbers.vector(geometry.target_len());
+                let run = |direction, from: &[f32], bias: Option<&[f32]>, to: &mut [f32], store| {
+                    let shape = Filters::new(&pool, inputs, outputs, direction);
+                    let mut filters = vec![f32::NAN; shape.len()];
+                    shape.transform(&pool, &weights, &mut filters);
+                    convolve(&pool, &geometry, from, shape, &filters, bias, to, store);
+                };
+
+                let mut target = vec![f32::NAN; geometry.target_len()];
+                run(Direction::Forward, &source, Some(&bias), &mut target, Store::Replace);
+                let expected = reference::convolution(&geometry, &source, &weights, &bias);
+                assert_near(&target, &expected, &format!("forward, {what}"));
+
+                let (d_source, d_weights) =
+                    reference::convolution_gradients(&geometry, &source, &weights, &d_target);
+                let start = numbers.vector(geometry.source_len());
+                let mut actual = start.clone();
+                run(Direction::Backward, &d_target, None, &mut actual, Store::Add);
+                let expected: Vec<f32> = d_source.iter().zip(&start).map(|(a, b)| a + b).collect();
+                assert_near(&actual, &expected, &format!("input gradient, {what}"));
+
+                let mut workspace = vec![f32::NAN; workspace_len(&pool, &geometry)];
+                let start = numbers.vector(weights.len());
+                let mut actual = start.clone();
+                weight_gradient(&pool, &geometry, &source, &d_target, &mut workspace, &mut actual);
+                let expected: Vec<f32> = d_weights.iter().zip(&start).map(|(a, b)| a + b).collect();
+                assert_near(&actual, &expected, &format!("weight gradient, {what}"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_does_not_change_a_bit() {
+        let geometry = geometries()[5];
+        let mut numbers = Numbers::new(13);
+        let source = numbers.vector(geometry.source_len());
+        let weights = numbers.vector(9 * geometry.source.channels * geometry.target.channels);
+        let run = |threads| {
+            let pool = Pool::new(threads).unwrap();
+            let shape =
+                Filters::new(&pool, geometry.source.channels, geometry.target.channels, Direction::Forward);
+            let mut filters = vec![0.0; shape.len()];
+            shape.transform(&pool, &weights, &mut filters);
+            let mut target = vec![0.0; geometry.target_len()];
+            convolve(&pool, &geometry, &source, shape, &filters, None, &mut target, Store::Replace);
+            target
+        };
+        let once = run(1);
+        assert_eq!(once, run(2));
+        assert_eq!(once, run(3));
+    }
+}

@@ -1,0 +1,215 @@
+//! The gradient of the filters: sums over tiles of products of transforms, transformed back once.
+//!
+//! Of a tile it is `G^T [(B^T d B) * (A y A^T)] G`, so the sum over tiles is one matrix product for each of the
+//! 36 elements, `[inputs, tiles] * [tiles, outputs]`. Tiles are taken in sections whose transforms stay in the
+//! last-level cache; the order of the sum is that of the tiles.
+
+use super::tiles::{self, PLANES, Patch, Planes, Tiles};
+use super::transform;
+use crate::gemm::{Panels, Registers, Vector, by_vector, depth_major_product};
+use crate::kernels::Geometry;
+use crate::pool::{Pool, Shared};
+
+/// Floats of transforms of one section, unless its tiles would be fewer than [`LEAST_TILES`].
+const SECTION_FLOATS: usize = 2 * 1024 * 1024;
+/// Fewer tiles in a section would read and write the sums too often.
+const LEAST_TILES: usize = 384;
+/// Tiles that a task transforms.
+const TILES_IN_TASK: usize = 16;
+
+/// How the work of one convolution is cut, and where in the workspace it lies.
+#[derive(Clone, Copy, Debug)]
+struct Section {
+    tiles: usize,
+    /// Transforms of inputs, `[tiles, inputs]`.
+    sources: Planes,
+    panels: Panels,
+    /// Transforms of gradients, panels of `[tiles, outputs]`.
+    gradients: Planes,
+    /// Inputs, in whole tiles of registers.
+    rows: usize,
+    /// Floats between the sums of two planes, panels of `[rows, width]`.
+    sums_stride: usize,
+}
+
+impl Section {
+    fn new(pool: &Pool, geometry: &Geometry) -> Section {
+        let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
+        let count = Tiles::new(geometry.images, geometry.source).count();
+        let most = (SECTION_FLOATS / (PLANES * (inputs + outputs))).max(LEAST_TILES);
+        let tiles = count.div_ceil(count.div_ceil(most));
+        let panels = Panels::new(pool.isa(), tiles, outputs);
+        let rows = inputs.next_multiple_of(Registers::of(pool.isa()).rows);
+        Section {
+            tiles,
+            sources: Planes::rows(tiles, inputs),
+            panels,
+            gradients: Planes::panels(panels),
+            rows,
+            sums_stride: Panels::new(pool.isa(), rows, outputs).len(),
+        }
+    }
+
+    /// Floats of the transforms of inputs, and a tile of registers that may be read past them.
+    fn sources_len(&self) -> usize {
+        self.sources.len() + 16
+    }
+}
+
+/// Floats of scratch that [`weight_gradient`] needs.
+pub(crate) fn workspace_len(pool: &Pool, geometry: &Geometry) -> usize {
+    let section = Section::new(pool, geometry);
+    section.sources_len() + section.gradients.len() + PLANES * section.sums_stride
+}
+
+/// `d_weights += ` the gradient with respect to the filters.
+///
+/// # Shapes
+/// `source` `[images, height, width, in]`, `d_target` `[images, height, width, out]`, `d_weights`
+/// `[taps, in, out]`; `workspace` is [`workspace_len`] floats.
+///
+/// # Panics
+/// When a length does not fit the sizes.
+pub(crate) fn weight_gradient(
+    pool: &Pool,
+    geometry: &Geometry,
+    source: &[f32],
+    d_target: &[f32],
+    workspace: &mut [f32],
+    d_weights: &mut [f32],
+) {
+    let isa = pool.isa();
+    let section = Section::new(pool, geometry);
+    let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
+    assert_eq!(d_weights.len(), 9 * inputs * outputs, "weights of {geometry:?}");
+    let (sources, rest) = workspace.split_at_mut(section.sources_len());
+    let (gradients, rest) = rest.split_at_mut(section.gradients.len());
+    let sums = &mut rest[..PLANES * section.sums_stride];
+    let from = Tiles::new(geometry.images, geometry.source);
+    let to = Tiles::new(geometry.images, geometry.target);
+    for start in (0..from.count()).step_by(section.tiles) {
+        let here = section.tiles.min(from.count() - start);
+        spread(
+            pool,
+            [&from, &to],
+            start,
+            here,
+            [source, d_target],
+            &section,
+            [&mut *sources, &mut *gradients],
+        );
+        let (sources, gradients) = (&*sources, &*gradients);
+        pool.run_chunks(sums, section.sums_stride, |plane, sums| {
+            let left = &sources[plane * section.sources.stride..];
+            let stride = inputs.next_multiple_of(16);
+            for index in 0..section.panels.count() {
+                let panel = section.panels.panel(index);
+                let right = &gradients[plane * section.gradients.stride + panel.start..];
+                let sums = &mut sums[section.rows * panel.first_column..][..section.rows * panel.width];
+                let width = panel.width;
+                depth_major_product(isa, left, stride, section.rows, here, right, width, sums, start > 0);
+            }
+        });
+    }
+    merge(pool, &section, [inputs, outputs], sums, d_weights);
+}
+
+/// Transforms the `count` tiles from `start` on of both maps.
+fn spread(
+    pool: &Pool,
+    [from, to]: [&Tiles; 2],
+    start: usize,
+    count: usize,
+    [source, d_target]: [&[f32]; 2],
+    section: &Section,
+    [sources, gradients]: [&mut [f32]; 2],
+) {
+    let (sources, gradients) = (Shared::new(sources), Shared::new(gradients));
+    pool.run(count.div_ceil(TILES_IN_TASK), |task, _| {
+        let first = task * TILES_IN_TASK;
+        let taken = start + first..start + (first + TILES_IN_TASK).min(count);
+        tiles::spread(
+            pool.isa(),
+            Patch::Source,
+            from,
+            taken.clone(),
+            source,
+            section.sources,
+            first,
+            sources,
+        );
+        tiles::spread(
+            pool.isa(),
+            Patch::TargetGradient,
+            to,
+            taken,
+            d_target,
+            section.gradients,
+            first,
+            gradients,
+        );
+    });
+}
+
+/// Adds the filters' gradient to `d_weights`.
+fn merge(pool: &Pool, section: &Section, channels: [usize; 2], sums: &[f32], d_weights: &mut [f32]) {
+    /// Inputs in a task.
+    const INPUTS: usize = 32;
+    let d_weights = Shared::new(d_weights);
+    pool.run(channels[0].div_ceil(INPUTS), |task, _| {
+        let rows = [task * INPUTS, ((task + 1) * INPUTS).min(channels[0])];
+        let target = d_weights;
+        #[expect(unsafe_code, reason = "transforms whole vectors")]
+        // SAFETY: each task adds to the weights of its own inputs.
+        unsafe {
+            by_vector!(
+                pool.isa(),
+                merge_rows,
+                (
+                    section: &Section, channels: [usize; 2], rows: [usize; 2], sums: &[f32],
+                    target: Shared<'_, f32>
+                )
+            );
+        }
+    });
+}
+
+#[expect(unsafe_code, reason = "transforms whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn merge_rows<V: Vector>(
+    section: &Section,
+    [inputs, outputs]: [usize; 2],
+    rows: [usize; 2],
+    sums: &[f32],
+    target: Shared<'_, f32>,
+) {
+    for row in rows[0]..rows[1] {
+        for column in (0..outputs).step_by(V::LANES) {
+            let lanes = V::LANES.min(outputs - column);
+            let panel = section.panels.panel_of(column);
+            let start = section.rows * panel.first_column + row * panel.width + column - panel.first_column;
+            let last = (PLANES - 1) * section.sums_stride + start + V::LANES;
+            assert!(last <= sums.len(), "sums of {section:?}");
+            // SAFETY: the assertion holds the last of the loads, and `range` each of the stores; fewer lanes
+            // go by way of the stack.
+            unsafe {
+                let mut patch = [[V::splat(0.0); 6]; 6];
+                for (plane, value) in patch.as_flattened_mut().iter_mut().enumerate() {
+                    *value = V::load(sums.as_ptr().add(plane * section.sums_stride + start));
+                }
+                let filter = transform::d_filter(&patch);
+                for (tap, value) in filter.as_flattened().iter().enumerate() {
+                    let place = (tap * inputs + row) * outputs + column;
+                    let target = target.range(place..place + lanes);
+                    if lanes == V::LANES {
+                        V::load(target.as_ptr()).add(*value).store(target.as_mut_ptr());
+                    } else {
+                        let mut whole = [0.0; 16];
+                        value.store(whole.as_mut_ptr());
+                        target.iter_mut().zip(whole).for_each(|(target, value)| *target += value);
+                    }
+                }
+            }
+        }
+    }
+}
