@@ -8,6 +8,8 @@
 
 mod panels;
 mod tile;
+pub(crate) mod word_tile;
+pub(crate) mod words;
 
 pub(crate) use panels::Panels;
 pub(crate) use tile::Registers;
