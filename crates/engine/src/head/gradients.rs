@@ -250,29 +250,36 @@ fn from_kept(kept: &[u32], largest: &[f32], scales: &[f32], shifts: &[f32], targ
     match target.precision {
         Precision::F32 => {
             for (index, class) in kept.as_chunks::<PANEL>().0.iter().enumerate() {
-                let gradients = std::array::from_fn(|lane| f32::from_bits(class[lane]) * factors[lane]);
+                let mut gradients = [0.0; PANEL];
+                for lane in 0..PANEL {
+                    gradients[lane] = f32::from_bits(class[lane]) * factors[lane];
+                }
                 target.write(index, &[gradients]);
             }
         }
         Precision::Bf16 => {
-            let of = |class: &[u32; PANEL / 2]| {
-                let mut gradients = [0.0; PANEL];
-                for lane in 0..PANEL / 2 {
-                    let [low, high] = unpair(class[lane]);
-                    gradients[lane] = low * factors[lane];
-                    gradients[lane + PANEL / 2] = high * factors[lane + PANEL / 2];
-                }
-                gradients
-            };
             for (index, classes) in kept.as_chunks::<{ PANEL / 2 }>().0.chunks(2).enumerate() {
                 match classes {
-                    [first, second] => target.write(index, &[of(first), of(second)]),
-                    [first, ..] => target.write(index, &[of(first)]),
+                    [first, second] => {
+                        target.write(index, &[scaled_pairs(first, &factors), scaled_pairs(second, &factors)]);
+                    }
+                    [first, ..] => target.write(index, &[scaled_pairs(first, &factors)]),
                     [] => {}
                 }
             }
         }
     }
+}
+
+#[inline(always)]
+fn scaled_pairs(words: &[u32; PANEL / 2], factors: &[f32; PANEL]) -> [f32; PANEL] {
+    let mut values = [0.0; PANEL];
+    for lane in 0..PANEL / 2 {
+        let [low, high] = unpair(words[lane]);
+        values[lane] = low * factors[lane];
+        values[lane + PANEL / 2] = high * factors[lane + PANEL / 2];
+    }
+    values
 }
 
 /// `d loss / d cosine = scale * e^(scale * cosine - shift)`.
@@ -281,20 +288,25 @@ fn from_cosines(cosines: &[f32], scales: &[f32], shifts: &[f32], target: &mut DC
     let (Some(scales), Some(shifts)) = (scales.first_chunk::<PANEL>(), shifts.first_chunk::<PANEL>()) else {
         panic!("a panel has {PANEL} samples");
     };
-    let of = |class: &[f32; PANEL]| {
-        let mut gradients = [0.0; PANEL];
-        for lane in 0..PANEL {
-            gradients[lane] = scales[lane] * exp(scales[lane] * class[lane] - shifts[lane]);
-        }
-        gradients
-    };
     for (index, classes) in cosines.as_chunks::<PANEL>().0.chunks(target.precision.per_word()).enumerate() {
         match classes {
-            [first, second] => target.write(index, &[of(first), of(second)]),
-            [first, ..] => target.write(index, &[of(first)]),
+            [first, second] => {
+                let gradients = [shifted(first, scales, shifts), shifted(second, scales, shifts)];
+                target.write(index, &gradients);
+            }
+            [first, ..] => target.write(index, &[shifted(first, scales, shifts)]),
             [] => {}
         }
     }
+}
+
+#[inline(always)]
+fn shifted(cosines: &[f32; PANEL], scales: &[f32; PANEL], shifts: &[f32; PANEL]) -> [f32; PANEL] {
+    let mut values = [0.0; PANEL];
+    for lane in 0..PANEL {
+        values[lane] = scales[lane] * exp(scales[lane] * cosines[lane] - shifts[lane]);
+    }
+    values
 }
 
 /// Turns the gradient of a direction `u = W / |W|` into that of `W`: `(g - (g . u) u) / |W|`.
