@@ -12,11 +12,13 @@ pub enum Isa {
     Avx2,
     /// 512-bit vectors (the F, BW, DQ and VL subsets).
     Avx512,
+    /// The same with products of bf16 pairs (`vdpbf16ps`).
+    Avx512Bf16,
 }
 
 impl Isa {
     /// Every instruction set, the plainest first.
-    pub const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16];
 
     /// The best instruction set of this processor.
     #[must_use]
@@ -39,8 +41,10 @@ impl Isa {
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
             }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => Isa::Avx512.is_available() && is_x86_feature_detected!("avx512bf16"),
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::Avx512 => false,
+            Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 => false,
         }
     }
 
@@ -51,6 +55,7 @@ impl Isa {
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
+            Isa::Avx512Bf16 => "avx512bf16",
         }
     }
 }
@@ -65,7 +70,7 @@ impl fmt::Display for Isa {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IsaError {
     /// No instruction set has this name.
-    #[error("unknown instruction set, expected portable, avx2 or avx512: {0}")]
+    #[error("unknown instruction set, expected portable, avx2, avx512 or avx512bf16: {0}")]
     Unknown(String),
     /// The processor cannot execute it.
     #[error("this processor cannot execute the instruction set: {0}")]
@@ -86,7 +91,8 @@ impl FromStr for Isa {
 
 /// Calls `$body`, an `#[inline(always)]` function, compiled for the instruction set `$isa`.
 ///
-/// The loops of `$body` are vectorised by the compiler once for each instruction set. An `Isa` other than
+/// The loops of `$body` are vectorised by the compiler once for each instruction set; `Avx512Bf16`, whose one
+/// instruction no compiler finds in a loop, takes the code of `Avx512`. An `Isa` other than
 /// `Portable` reaches a kernel only through [`Isa::detect`] or `Isa::from_str`, which ask the processor.
 macro_rules! by_isa {
     ($isa:expr, $body:path, ($($argument:ident : $type:ty),* $(,)?)) => {{
@@ -109,7 +115,7 @@ macro_rules! by_isa {
             $crate::isa::Isa::Avx2 => unsafe { avx2($($argument),*) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            $crate::isa::Isa::Avx512 => unsafe { avx512($($argument),*) },
+            $crate::isa::Isa::Avx512 | $crate::isa::Isa::Avx512Bf16 => unsafe { avx512($($argument),*) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => $body($($argument),*),
         };
@@ -133,6 +139,14 @@ mod tests {
     fn an_unknown_name_is_refused_with_the_known_ones() {
         let error = "sse9".parse::<Isa>().unwrap_err();
         assert_eq!(error, IsaError::Unknown("sse9".to_owned()));
-        assert!(error.to_string().contains("avx512"));
+        assert!(error.to_string().contains("avx512bf16"));
+    }
+
+    #[test]
+    fn every_name_leads_back_to_its_set_where_the_processor_has_it() {
+        for isa in Isa::ALL {
+            let expected = if isa.is_available() { Ok(isa) } else { Err(IsaError::Unavailable(isa)) };
+            assert_eq!(isa.name().parse(), expected);
+        }
     }
 }

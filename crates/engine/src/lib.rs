@@ -10,6 +10,7 @@ mod optimizer;
 mod parameters;
 mod plan;
 mod pool;
+mod precision;
 #[cfg(test)]
 mod testing;
 
@@ -20,3 +21,4 @@ pub use optimizer::{Sgd, SgdStep};
 pub use parameters::{Entry, Parameters};
 pub use plan::{EmbeddingPlan, EmbeddingPlanError, Pixels, PlanError, TrainingPlan};
 pub use pool::{Pool, PoolError};
+pub use precision::Precision;

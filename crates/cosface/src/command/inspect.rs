@@ -44,7 +44,7 @@ fn processor() -> anyhow::Result<()> {
             (true, false) => "available",
             (false, _) => "not on this processor",
         };
-        terminal::say(&format!("{:<10}{state}", isa.name()));
+        terminal::say(&format!("{:<12}{state}", isa.name()));
     }
     terminal::say(&format!("{} threads", pool.threads()));
     Ok(())

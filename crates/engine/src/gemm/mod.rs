@@ -10,6 +10,8 @@ mod blocked;
 mod panels;
 mod tile;
 mod vector;
+pub(crate) mod word_tile;
+pub(crate) mod words;
 
 pub(crate) use blocked::{blocked_product, depth_major_product};
 pub(crate) use panels::{Panel, Panels};

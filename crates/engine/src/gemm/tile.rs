@@ -59,7 +59,7 @@ impl Registers {
         match isa {
             Isa::Portable => Registers { rows: 4, lanes: 8 },
             Isa::Avx2 => Registers { rows: 6, lanes: 8 },
-            Isa::Avx512 => Registers { rows: 14, lanes: 16 },
+            Isa::Avx512 | Isa::Avx512Bf16 => Registers { rows: 14, lanes: 16 },
         }
     }
 }
@@ -202,7 +202,7 @@ mod kernels {
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => avx2(tile),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => avx512(tile),
+                Isa::Avx512 | Isa::Avx512Bf16 => avx512(tile),
                 _ => dispatch::<[f32; 8], 4>(tile),
             }
         }

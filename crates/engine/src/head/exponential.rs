@@ -14,13 +14,16 @@ pub(super) fn exp(x: f32) -> f32 {
     /// `ln 2` in two parts, the first with few digits, so that `n` times it is exact.
     const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     let clamped = if x > LOWEST { x } else { LOWEST };
-    let n = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    // A number of this size has steps of 1, so that its last bits are those of a whole number.
+    let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
     let r = (clamped - n * LN_2[0]) - n * LN_2[1];
     let mut sum = 1.0 / 720.0;
     for coefficient in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         sum = sum * r + coefficient;
     }
-    let power = f32::from_bits(((n as i32 + 127) << 23) as u32);
+    // A conversion to an integer would saturate, which no vector instruction does; the shift drops ROUND's own bits.
+    let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     if x > LOWEST { sum * power } else { 0.0 }
 }
 

@@ -1,17 +1,31 @@
 //! The margin head: class centres, the loss over them, its gradients and the centres' own update.
 //!
-//! The head never holds an N x C matrix. It walks the classes in tiles, twice: once for each sample's sum of
-//! exponentials, once for the gradients, recomputing the tile's cosines. Besides the centres and their velocities
-//! its memory is a few tiles and, for each of at most [`GROUPS`] groups of classes, one N x D partial gradient.
+//! The head never holds an N x C f32 matrix. It walks the classes in tiles, twice: once for each sample's sum of
+//! exponentials, once for the gradients. Between the walks it keeps the exponentials, in the precision of the
+//! products, of as many tiles as a quarter of the centres' memory holds (16 MiB where that is more), and recomputes
+//! the others. Besides, its memory is the centres and their velocities, a few tiles and, for each of at most
+//! [`GROUPS`] groups of classes, one N x D partial gradient.
+//!
+//! In bf16 the operands of the three products are rounded when tiles are packed: directions of centres and features,
+//! exponentials and gradients of cosines. Sums, the margin, the loss, all that concerns a sample's own class and the
+//! centres themselves are not.
 
+mod batch;
+mod directions;
 mod exponential;
-mod tiles;
+mod gradients;
+mod layout;
+mod step;
+mod sums;
+mod target;
 
-use margin::{Loss, Scale};
+use margin::Loss;
+use target::scale_of;
 
 use crate::buffer::Buffer;
 use crate::optimizer::SgdStep;
 use crate::pool::Pool;
+use crate::precision::Precision;
 
 /// Most groups of classes whose partial results are reduced in order. Fixed, so that results do not depend on the
 /// number of threads.
@@ -27,7 +41,10 @@ pub struct Head {
     dimension: usize,
     weights: Buffer,
     velocity: Buffer,
-    scratch: tiles::Scratch,
+    precision: Precision,
+    /// Bytes of exponentials kept between the walks where a share of the centres' memory is less.
+    least_kept: usize,
+    scratch: step::Scratch,
 }
 
 /// What happens to the centres in a step.
@@ -64,15 +81,33 @@ pub struct HeadOutput {
 }
 
 impl Head {
-    /// A head whose centres are zero, to be filled by [`Head::weights_mut`].
+    /// A head whose centres are zero, to be filled by [`Head::weights_mut`], and whose products are in f32.
     ///
     /// # Panics
     /// When `classes` or `dimension` is zero.
     #[must_use]
     pub fn zeros(classes: usize, dimension: usize) -> Head {
         assert!(classes > 0 && dimension > 0, "a head of {classes} classes and dimension {dimension}");
-        let (weights, velocity) = (Buffer::zeros(classes * dimension), Buffer::default());
-        Head { classes, dimension, weights, velocity, scratch: tiles::Scratch::default() }
+        Head {
+            classes,
+            dimension,
+            weights: Buffer::zeros(classes * dimension),
+            velocity: Buffer::default(),
+            precision: Precision::F32,
+            least_kept: layout::KEPT_BYTES,
+            scratch: step::Scratch::default(),
+        }
+    }
+
+    /// The precision of the products.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Sets the precision of the products; centres and velocities are f32 in any.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
     }
 
     /// Number of classes, C.
@@ -152,15 +187,7 @@ impl Head {
         if matches!(centres, Centres::Descend(_)) && self.velocity.as_slice().is_empty() {
             self.velocity = Buffer::zeros(self.weights().len());
         }
-        tiles::step(pool, self, loss, features, labels, d_features, centres)
-    }
-}
-
-/// The factor `a` of a sample's logits.
-fn scale_of(loss: &Loss, norm: f64) -> f64 {
-    match loss.scale() {
-        Scale::Fixed(s) => s,
-        Scale::FeatureNorm => norm,
+        step::step(pool, self, loss, features, labels, d_features, centres)
     }
 }
 

@@ -6,15 +6,20 @@ use super::*;
 use crate::isa::Isa;
 use crate::testing::Numbers;
 
-/// Relative to the largest gradient: a cosine carries a few units in the last place, 6e-8 each, and a scale of 64
-/// turns that into 64 times as much in an exponential.
+/// In f32, relative to the largest gradient: a cosine carries a few units in the last place, 6e-8 each, and a scale
+/// of 64 turns that into 64 times as much in an exponential.
 const TOLERANCE: f64 = 1e-4;
+
+/// The largest relative error of a number rounded to bf16.
+const ROUNDING: f64 = 1.0 / 256.0;
 
 struct Case {
     features: Vec<f32>,
     weights: Vec<f32>,
     labels: Vec<u32>,
     dimension: usize,
+    /// Bytes of exponentials that are kept at least, where not as many as usual.
+    least_kept: Option<usize>,
 }
 
 impl Case {
@@ -26,6 +31,7 @@ impl Case {
             weights: numbers.vector(classes * dimension).iter().map(|x| x * 0.05).collect(),
             labels,
             dimension,
+            least_kept: None,
         }
     }
 
@@ -49,19 +55,49 @@ impl Case {
     fn head(&self) -> Head {
         let mut head = Head::zeros(self.classes(), self.dimension);
         head.weights_mut().copy_from_slice(&self.weights);
+        head.least_kept = self.least_kept.unwrap_or(head.least_kept);
         head
     }
 
-    fn run(&self, pool: &Pool, loss: &Loss) -> (HeadOutput, Vec<f32>, Vec<f32>) {
+    fn run(&self, pool: &Pool, loss: &Loss, precision: Precision) -> (HeadOutput, Vec<f32>, Vec<f32>) {
         let mut d_features = vec![f32::NAN; self.features.len()];
         let mut d_weights = vec![0.0; self.weights.len()];
+        let mut head = self.head();
+        head.set_precision(precision);
         let centres = Centres::AddGradient(&mut d_weights);
-        let output = self.head().step(pool, loss, &self.features, &self.labels, &mut d_features, centres);
+        let output = head.step(pool, loss, &self.features, &self.labels, &mut d_features, centres);
         (output, d_features, d_weights)
+    }
+
+    /// What a precision may cost, relative to a loss and to the largest gradient.
+    ///
+    /// In bf16 both factors of each of the D products in a logit are rounded, by 0.4 `ROUNDING` in the mean. The
+    /// errors are independent, so that a cosine's is 0.6 `ROUNDING / sqrt(D)` in the mean; the scale of the logits
+    /// carries it into the exponents. The operands of the gradients' products add their own rounding.
+    fn tolerance(&self, loss: &Loss, precision: Precision) -> f64 {
+        let longest = |rows: &[f32]| {
+            let norms =
+                rows.chunks_exact(self.dimension).map(|row| row.iter().map(|x| x * x).sum::<f32>().sqrt());
+            f64::from(norms.fold(0.0, f32::max))
+        };
+        let scale = match (precision, loss.normalises_weights(), loss.scale()) {
+            (Precision::F32, ..) => return TOLERANCE,
+            (_, false, _) => longest(&self.features) * longest(&self.weights),
+            (_, true, margin::Scale::Fixed(s)) => s,
+            (_, true, margin::Scale::FeatureNorm) => longest(&self.features),
+        };
+        ROUNDING * (2.0 + scale / (self.dimension as f64).sqrt())
     }
 
     #[track_caller]
     fn check(&self, pool: &Pool, loss: &Loss) {
+        self.check_in(pool, loss, Precision::F32);
+        self.check_in(pool, loss, Precision::Bf16);
+    }
+
+    #[track_caller]
+    fn check_in(&self, pool: &Pool, loss: &Loss, precision: Precision) {
+        let tolerance = self.tolerance(loss, precision);
         let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
         let (features, weights) = (wide(&self.features), wide(&self.weights));
         let problem = Problem {
@@ -73,17 +109,17 @@ impl Case {
             dimension: self.dimension,
         };
         let expected = evaluate(loss, &problem).unwrap();
-        let (output, d_features, d_weights) = self.run(pool, loss);
+        let (output, d_features, d_weights) = self.run(pool, loss, precision);
         assert!(
-            (output.loss - expected.loss).abs() <= TOLERANCE * expected.loss.max(1e-3),
-            "{loss:?}: loss {} against {}",
+            (output.loss - expected.loss).abs() <= tolerance * expected.loss.max(1e-3),
+            "{precision} {loss:?}: loss {} against {}",
             output.loss,
             expected.loss
         );
         for (sample, each) in output.samples.iter().zip(&expected.loss_each) {
             assert!(
-                (sample.loss - each).abs() <= TOLERANCE * each.max(1e-3),
-                "{} against {each}",
+                (sample.loss - each).abs() <= tolerance * each.max(1e-3),
+                "{precision} {loss:?}: {} against {each}",
                 sample.loss
             );
         }
@@ -94,8 +130,8 @@ impl Case {
             for (index, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
                 let error = (f64::from(*actual) - expected).abs();
                 assert!(
-                    error <= TOLERANCE * largest,
-                    "{loss:?} d_{name}[{index}]: {actual} against {expected}"
+                    error <= tolerance * largest,
+                    "{precision} {loss:?} d_{name}[{index}]: {actual} against {expected}"
                 );
             }
         }
@@ -137,6 +173,7 @@ fn ragged_sizes_and_few_classes_agree_with_the_definition() {
         (7, 2003, 37),
         (65, 112, 64),
         (130, 225, 1024),
+        (530, 40, 8),
     ] {
         for loss in [Loss::CosFace { s: 64.0, m: 0.35 }, Loss::Softmax] {
             if dimension > 1 {
@@ -168,10 +205,13 @@ fn a_label_repeated_in_the_whole_batch_agrees_with_the_definition() {
 #[test]
 fn the_number_of_threads_does_not_change_a_bit() {
     let case = Case::new(40, 5000, 48);
-    let run = |threads| case.run(&Pool::new(threads).unwrap(), &Loss::CosFace { s: 64.0, m: 0.35 });
-    let one = run(1);
-    assert_eq!(one, run(2));
-    assert_eq!(one, run(3));
+    for precision in [Precision::F32, Precision::Bf16] {
+        let run =
+            |threads| case.run(&Pool::new(threads).unwrap(), &Loss::CosFace { s: 64.0, m: 0.35 }, precision);
+        let one = run(1);
+        assert_eq!(one, run(2));
+        assert_eq!(one, run(3));
+    }
 }
 
 #[test]
@@ -180,27 +220,45 @@ fn the_update_in_place_is_the_stored_gradient_followed_by_descent() {
     let loss = Loss::CosFace { s: 16.0, m: 0.35 };
     let case = Case::new(10, 500, 20);
     let step = SgdStep { rate: 0.1, momentum: 0.9, decay: 5e-4 };
-    let mut head = case.head();
-    let (mut weights, mut velocity) = (case.weights.clone(), vec![0.0f32; case.weights.len()]);
-    let mut d_features = vec![0.0; case.features.len()];
-    for _ in 0..3 {
-        let now = Case {
-            weights: weights.clone(),
-            features: case.features.clone(),
-            labels: case.labels.clone(),
-            ..case
-        };
-        let (_, _, gradient) = now.run(&pool, &loss);
-        for ((weight, velocity), gradient) in weights.iter_mut().zip(&mut velocity).zip(gradient) {
-            *velocity = step.momentum * *velocity + (gradient + step.decay * *weight);
-            *weight -= step.rate * *velocity;
+    for precision in [Precision::F32, Precision::Bf16] {
+        let mut head = case.head();
+        head.set_precision(precision);
+        let (mut weights, mut velocity) = (case.weights.clone(), vec![0.0f32; case.weights.len()]);
+        let mut d_features = vec![0.0; case.features.len()];
+        for _ in 0..3 {
+            let now = Case {
+                weights: weights.clone(),
+                features: case.features.clone(),
+                labels: case.labels.clone(),
+                ..case
+            };
+            let (_, _, gradient) = now.run(&pool, &loss, precision);
+            for ((weight, velocity), gradient) in weights.iter_mut().zip(&mut velocity).zip(gradient) {
+                *velocity = step.momentum * *velocity + (gradient + step.decay * *weight);
+                *weight -= step.rate * *velocity;
+            }
+            head.step(&pool, &loss, &case.features, &case.labels, &mut d_features, Centres::Descend(step));
+            for (actual, expected) in head.weights().iter().zip(&weights) {
+                assert!((actual - expected).abs() <= 1e-6, "{actual} against {expected}");
+            }
         }
-        head.step(&pool, &loss, &case.features, &case.labels, &mut d_features, Centres::Descend(step));
-        for (actual, expected) in head.weights().iter().zip(&weights) {
-            assert!((actual - expected).abs() <= 1e-6, "{actual} against {expected}");
-        }
+        assert_ne!(head.weights(), &case.weights[..]);
     }
-    assert_ne!(head.weights(), &case.weights[..]);
+}
+
+#[test]
+fn a_step_that_recomputes_all_or_half_of_its_exponentials_agrees_with_the_definition() {
+    let pool = Pool::new(2).unwrap();
+    for (classes, dimension, kept) in [(2003, 16, 0), (5000, 64, 1)] {
+        let mut case = Case::new(130, classes, dimension);
+        case.least_kept = Some(0);
+        for precision in [Precision::F32, Precision::Bf16] {
+            let layout = layout::Layout { precision, samples: 130, classes, dimension, least_kept: 0 };
+            assert_eq!(layout.kept_tiles_of_group(), kept, "{precision}");
+        }
+        case.check(&pool, &Loss::CosFace { s: 64.0, m: 0.35 });
+        case.check(&pool, &Loss::CosFaceRawFeatures { m: 0.35 });
+    }
 }
 
 #[test]
@@ -210,10 +268,13 @@ fn a_zero_feature_and_a_zero_centre_yield_no_gradient_and_no_nan() {
     case.features[..8].fill(0.0);
     case.weights[16..24].fill(0.0);
     case.labels = vec![0, 1, 2, 3];
-    let (output, d_features, d_weights) = case.run(&pool, &Loss::CosFace { s: 64.0, m: 0.35 });
-    assert!(output.loss.is_finite());
-    assert!(d_features[..8].iter().chain(&d_weights[16..24]).all(|gradient| *gradient == 0.0));
-    assert!(d_features.iter().chain(&d_weights).all(|gradient| gradient.is_finite()));
+    for precision in [Precision::F32, Precision::Bf16] {
+        let loss = Loss::CosFace { s: 64.0, m: 0.35 };
+        let (output, d_features, d_weights) = case.run(&pool, &loss, precision);
+        assert!(output.loss.is_finite());
+        assert!(d_features[..8].iter().chain(&d_weights[16..24]).all(|gradient| *gradient == 0.0));
+        assert!(d_features.iter().chain(&d_weights).all(|gradient| gradient.is_finite()));
+    }
 }
 
 #[test]
@@ -224,11 +285,15 @@ fn samples_report_target_nearest_other_and_whether_the_margin_holds() {
         weights: vec![2.0, 0.0, 0.0, 3.0],
         labels: vec![0, 0],
         dimension: 2,
+        least_kept: None,
     };
-    let (output, ..) = case.run(&pool, &Loss::CosFace { s: 10.0, m: 0.35 });
-    let [near, far] = [output.samples[0], output.samples[1]];
-    assert!((near.target - 1.0).abs() < 1e-6 && near.nearest_other.abs() < 1e-6 && near.satisfied);
-    assert!((far.target - 0.8).abs() < 1e-6 && (far.nearest_other - 0.6).abs() < 1e-6 && !far.satisfied);
+    for (precision, tolerance) in [(Precision::F32, 1e-6), (Precision::Bf16, ROUNDING)] {
+        let (output, ..) = case.run(&pool, &Loss::CosFace { s: 10.0, m: 0.35 }, precision);
+        let [near, far] = [output.samples[0], output.samples[1]];
+        assert!((near.target - 1.0).abs() < 1e-6 && near.nearest_other.abs() < 1e-6 && near.satisfied);
+        assert!((far.target - 0.8).abs() < 1e-6 && (far.nearest_other - 0.6).abs() < tolerance);
+        assert!(!far.satisfied);
+    }
 }
 
 #[test]
@@ -236,7 +301,10 @@ fn a_feature_that_is_not_a_number_shows_in_its_loss_and_gradient() {
     let pool = Pool::new(1).unwrap();
     let mut case = Case::new(4, 10, 8);
     case.features[9] = f32::NAN;
-    let (output, d_features, _) = case.run(&pool, &Loss::CosFace { s: 64.0, m: 0.35 });
-    assert!(output.loss.is_nan() && output.samples[1].loss.is_nan() && output.samples[0].loss.is_finite());
-    assert!(d_features[8..16].iter().all(|gradient| gradient.is_nan()));
+    for precision in [Precision::F32, Precision::Bf16] {
+        let (output, d_features, _) = case.run(&pool, &Loss::CosFace { s: 64.0, m: 0.35 }, precision);
+        assert!(output.loss.is_nan() && output.samples[1].loss.is_nan());
+        assert!(output.samples[0].loss.is_finite());
+        assert!(d_features[8..16].iter().all(|gradient| gradient.is_nan()));
+    }
 }

@@ -1,0 +1,158 @@
+//! What the tiles read of a batch: its features on the right-hand side of both products, and its labels in order.
+
+use std::ops::Range;
+
+use margin::Loss;
+
+use super::layout::Layout;
+use super::{SHORTEST, scale_of};
+use crate::buffer::Buffer;
+use crate::gemm::words::{PANEL, across, along, as_words, words_of};
+use crate::isa::Isa;
+use crate::pool::Pool;
+use crate::precision::Precision;
+
+/// Memory for a batch's features, kept between steps.
+#[derive(Debug, Default)]
+pub(super) struct Features {
+    /// As they enter the products, normalised where the loss says so, `[samples, dimension]`.
+    units: Buffer,
+    /// Words along the dimension, `[sample panels][direction words][PANEL samples]`.
+    columns: Buffer,
+    /// Words along the samples, `[dimension panels][cosine words][PANEL]`.
+    rows: Buffer,
+}
+
+/// Everything about the batch that the tiles read.
+pub(super) struct Batch<'a> {
+    pub(super) isa: Isa,
+    pub(super) layout: Layout,
+    pub(super) labels: &'a [u32],
+    /// Samples in order of their labels.
+    by_label: Vec<u32>,
+    pub(super) normalises_weights: bool,
+    /// Factor of each sample's logits, 0 for what fills the last panel.
+    pub(super) scales: Vec<f32>,
+    /// Lengths of the raw features.
+    pub(super) norms: Vec<f64>,
+    pub(super) units: &'a [f32],
+    columns: &'a [u32],
+    rows: &'a [u32],
+}
+
+impl<'a> Batch<'a> {
+    /// Normalises and packs the features.
+    pub(super) fn pack(
+        pool: &Pool,
+        layout: Layout,
+        loss: &Loss,
+        features: &[f32],
+        labels: &'a [u32],
+        memory: &'a mut Features,
+    ) -> Batch<'a> {
+        let Layout { precision, samples, dimension, .. } = layout;
+        let normalises_weights = loss.normalises_weights();
+        let units = memory.units.at_least(samples * dimension);
+        let norms = normalise(features, dimension, normalises_weights, units);
+        let units = &*units;
+        let (depth, isa) = (layout.direction_words(), pool.isa());
+        let columns = as_words(memory.columns.at_least(layout.sample_panels() * depth * PANEL));
+        pool.run_chunks(columns, depth * PANEL, |panel, words| {
+            words.fill(0);
+            let mut row = vec![0; depth];
+            let samples = panel * PANEL..((panel + 1) * PANEL).min(samples);
+            for (column, unit) in
+                units[samples.start * dimension..samples.end * dimension].chunks_exact(dimension).enumerate()
+            {
+                along(precision, unit, 1.0, &mut row);
+                for (word, words) in row.iter().zip(words.chunks_exact_mut(PANEL)) {
+                    words[column] = *word;
+                }
+            }
+        });
+        let depth = layout.cosine_words();
+        let rows = as_words(memory.rows.at_least(layout.dimension_panels() * depth * PANEL));
+        pool.run_chunks(rows, depth * PANEL, |panel, words| {
+            words.fill(0);
+            let columns = panel * PANEL..((panel + 1) * PANEL).min(dimension);
+            let row = |sample: usize| match units.get(sample * dimension..(sample + 1) * dimension) {
+                Some(unit) => (&unit[columns.clone()], 1.0),
+                None => (&[][..], 0.0),
+            };
+            for (index, words) in words.chunks_exact_mut(PANEL).enumerate() {
+                let [first, second] = samples_of_word(precision, index);
+                if first < samples {
+                    across(precision, row(first), row(second), words);
+                }
+            }
+        });
+        let mut by_label: Vec<u32> = (0..samples as u32).collect();
+        by_label.sort_by_key(|&sample| labels[sample as usize]);
+        let mut scales = match normalises_weights {
+            true => norms.iter().map(|&norm| scale_of(loss, norm) as f32).collect(),
+            false => vec![1.0; samples],
+        };
+        scales.resize(layout.padded_samples(), 0.0);
+        let (columns, rows) = (words_of(memory.columns.as_slice()), words_of(memory.rows.as_slice()));
+        Batch { isa, layout, labels, by_label, normalises_weights, scales, norms, units, columns, rows }
+    }
+
+    /// The right-hand side of `directions x features`, for the samples of one panel.
+    pub(super) fn columns(&self, panel: usize) -> &[u32] {
+        let len = self.layout.direction_words() * PANEL;
+        &self.columns[panel * len..][..len]
+    }
+
+    /// The right-hand side of `gradients of cosines x features`, for one panel of the dimension.
+    pub(super) fn rows(&self, panel: usize) -> &[u32] {
+        let len = self.layout.cosine_words() * PANEL;
+        &self.rows[panel * len..][..len]
+    }
+
+    /// The samples whose label lies in `classes`.
+    pub(super) fn labelled(&self, classes: &Range<usize>) -> &[u32] {
+        let before = |end: usize| {
+            self.by_label.partition_point(|&sample| (self.labels[sample as usize] as usize) < end)
+        };
+        &self.by_label[before(classes.start)..before(classes.end)]
+    }
+
+    /// Calls `at` with the position in a panel's `[classes][PANEL]` values of each of its samples' own class.
+    pub(super) fn own(&self, classes: &Range<usize>, panel: usize, mut at: impl FnMut(usize)) {
+        for &sample in self.labelled(classes) {
+            let sample = sample as usize;
+            if sample / PANEL == panel {
+                at((self.labels[sample] as usize - classes.start) * PANEL + sample % PANEL);
+            }
+        }
+    }
+}
+
+/// The two samples (the same one twice in f32) of word `index` of a row of gradients of cosines.
+fn samples_of_word(precision: Precision, index: usize) -> [usize; 2] {
+    match precision {
+        Precision::F32 => [index, index],
+        Precision::Bf16 => {
+            let first = index / (PANEL / 2) * PANEL + index % (PANEL / 2);
+            [first, first + PANEL / 2]
+        }
+    }
+}
+
+/// Writes the rows of `features`, divided by their norms where `normalises` says so, and returns the norms.
+fn normalise(features: &[f32], dimension: usize, normalises: bool, units: &mut [f32]) -> Vec<f64> {
+    let rows = features.chunks_exact(dimension).zip(units.chunks_exact_mut(dimension));
+    rows.map(|(feature, unit)| {
+        let norm = feature.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+        let inverse = match normalises {
+            false => 1.0,
+            true if norm < f64::from(SHORTEST) => 0.0,
+            true => 1.0 / norm,
+        };
+        for (unit, x) in unit.iter_mut().zip(feature) {
+            *unit = (f64::from(*x) * inverse) as f32;
+        }
+        norm
+    })
+    .collect()
+}

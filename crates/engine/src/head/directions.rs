@@ -1,0 +1,60 @@
+//! Class centres as the left-hand side of both products.
+
+use super::SHORTEST;
+use super::layout::{Layout, TILE, depth_blocks};
+use crate::gemm::word_tile::ROW_STRIDE;
+use crate::gemm::words::{across, along};
+
+/// `1 / |W|` of each centre; 0 for one shorter than [`SHORTEST`].
+#[inline(always)]
+pub(super) fn inverse_norms(dimension: usize, weights: &[f32], inverse_norms: &mut [f32]) {
+    for (weight, inverse) in weights.chunks_exact(dimension).zip(inverse_norms) {
+        let norm = dot(weight, weight).sqrt();
+        *inverse = if norm < SHORTEST { 0.0 } else { 1.0 / norm };
+    }
+}
+
+/// Writes the directions of a tile as rows of words, `[blocks of depth][TILE][ROW_STRIDE]`.
+#[inline(always)]
+pub(super) fn pack_rows(layout: Layout, weights: &[f32], inverse_norms: &[f32], words: &mut [u32]) {
+    let (dimension, precision) = (layout.dimension, layout.precision);
+    for (class, (weight, inverse)) in weights.chunks_exact(dimension).zip(inverse_norms).enumerate() {
+        for (index, block) in depth_blocks(layout.direction_words()).enumerate() {
+            let target = &mut words[(index * TILE + class) * ROW_STRIDE..][..block.len()];
+            let elements =
+                precision.per_word() * block.start..(precision.per_word() * block.end).min(dimension);
+            along(precision, &weight[elements], *inverse, target);
+        }
+    }
+}
+
+/// Writes the directions of a tile as words across its classes, `[class words][across stride]`.
+#[inline(always)]
+pub(super) fn pack_across(layout: Layout, weights: &[f32], inverse_norms: &[f32], words: &mut [u32]) {
+    let precision = layout.precision;
+    let classes = weights.chunks_exact(layout.dimension).zip(inverse_norms);
+    let mut classes = classes.map(|(weight, inverse)| (weight, *inverse));
+    for words in words.chunks_exact_mut(layout.across_stride()).take(layout.class_words(inverse_norms.len()))
+    {
+        let Some(first) = classes.next() else { break };
+        let second = match precision.per_word() {
+            1 => None,
+            _ => classes.next(),
+        };
+        across(precision, first, second.unwrap_or((&[], 0.0)), words);
+    }
+}
+
+/// A sum over sixteen lanes, whatever the instruction set.
+#[inline(always)]
+pub(super) fn dot(first: &[f32], second: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let (first_chunks, second_chunks) = (first.chunks_exact(16), second.chunks_exact(16));
+    let rest: f32 = first_chunks.remainder().iter().zip(second_chunks.remainder()).map(|(a, b)| a * b).sum();
+    for (first, second) in first_chunks.zip(second_chunks) {
+        for ((lane, a), b) in lanes.iter_mut().zip(first).zip(second) {
+            *lane += a * b;
+        }
+    }
+    lanes.iter().sum::<f32>() + rest
+}

@@ -1,0 +1,38 @@
+//! The format of the operands of a matrix product.
+
+use std::fmt;
+
+use crate::isa::Isa;
+
+/// What the operands of a product are rounded to. Sums, statistics, losses and stored parameters are always f32 or
+/// wider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// 24 significant bits: operands as they are.
+    F32,
+    /// bf16: 8 significant bits and the exponents of f32, rounded to nearest, ties to even.
+    Bf16,
+}
+
+impl Precision {
+    /// The fastest precision of an instruction set: `Bf16` where it multiplies that format itself.
+    #[must_use]
+    pub fn fastest(isa: Isa) -> Precision {
+        if isa >= Isa::Avx512Bf16 { Precision::Bf16 } else { Precision::F32 }
+    }
+
+    /// The name used on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
