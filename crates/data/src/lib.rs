@@ -24,7 +24,9 @@ pub mod synth;
 pub use augment::{
     Augment, AugmentError, Augmenter, Blur, Colour, Erase, LowResolution, Scratch, Warp, flip_horizontally,
 };
-pub use catalogue::{Catalogue, CatalogueError, CatalogueImage, Identity, Notice, People, Person, Source};
+pub use catalogue::{
+    Catalogue, CatalogueError, CatalogueImage, Identity, Notice, People, Person, Source, is_image,
+};
 pub use loader::{Batch, Loader, LoaderSettings};
 pub use preparation::{Fit, Preparation, PreparationError, ReadError};
 pub use reader::{Reader, ReaderBatch};
