@@ -10,12 +10,12 @@
 //! Pixels are RGB, u8, rows from the top, channels last.
 
 mod ahead;
-mod area;
 mod augment;
 mod catalogue;
 mod loader;
 mod preparation;
 mod reader;
+mod resample;
 mod sampler;
 mod seed;
 mod store;

@@ -52,7 +52,8 @@ pub enum CatalogueError {
     },
     /// One person cannot be told from others.
     #[error(
-        "training needs two people or more (with at least {minimum_images} images each), and there is one, {name}: {}",
+        "training needs two people or more with the minimum of images, which is {minimum_images}, and there is one, \
+         {name}: {}",
         path.display()
     )]
     OneIdentity {
