@@ -74,6 +74,20 @@ impl Embedder {
         &self.model
     }
 
+    /// How image files become the input of a model with this card: they must have the size of its landmark template,
+    /// or be brought to it by `fit`.
+    ///
+    /// # Errors
+    /// A card that names sizes which images cannot be brought to.
+    pub fn preparation(card: &Preprocessing, fit: Fit) -> Result<Preparation, PreparationError> {
+        let input = Size { height: card.height as u32, width: card.width as u32 };
+        let crop = match card.template.frame() {
+            Some([height, width]) => Size { height: height as u32, width: width as u32 },
+            None => input,
+        };
+        Preparation::new(crop, input, fit, Limits::default())
+    }
+
     /// Outputs for image files, in their order; `progress` hears how many are done.
     ///
     /// Images must have the size of the card's landmark template, or be brought to it by `fit`.
@@ -88,12 +102,8 @@ impl Embedder {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<Features>, EmbedderError> {
         let card = self.model.card().preprocessing.clone();
-        let input = Size { height: card.height as u32, width: card.width as u32 };
-        let crop = match card.template.frame() {
-            Some([height, width]) => Size { height: height as u32, width: width as u32 },
-            None => input,
-        };
-        let preparation = Preparation::new(crop, input, fit, Limits::default())?;
+        let preparation = Self::preparation(&card, fit)?;
+        let input = preparation.input();
         let names = files.clone();
         let mut all = Vec::with_capacity(files.len());
         for batch in Reader::new(files, preparation, BATCH, self.pool.threads(), Unreadable::Refuse) {

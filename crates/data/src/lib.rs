@@ -10,12 +10,12 @@
 //! Pixels are RGB, u8, rows from the top, channels last.
 
 mod ahead;
-mod area;
 mod augment;
 mod catalogue;
 mod loader;
 mod preparation;
 mod reader;
+mod resample;
 mod sampler;
 mod seed;
 mod store;
@@ -24,7 +24,9 @@ pub mod synth;
 pub use augment::{
     Augment, AugmentError, Augmenter, Blur, Colour, Erase, LowResolution, Scratch, Warp, flip_horizontally,
 };
-pub use catalogue::{Catalogue, CatalogueError, CatalogueImage, Identity, Notice, People, Person, Source};
+pub use catalogue::{
+    Catalogue, CatalogueError, CatalogueImage, Identity, Notice, People, Person, Source, is_image,
+};
 pub use loader::{Batch, Loader, LoaderSettings};
 pub use preparation::{Fit, Preparation, PreparationError, ReadError};
 pub use reader::{Reader, ReaderBatch};

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use face::{ImageError, Limits, Size, decode_file};
 use image::RgbImage;
-use image::imageops::{self, FilterType};
+use image::imageops;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::area::AreaMean;
+use crate::resample::Resampling;
 
 /// What to do with an image that has not the size of the aligned crop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub struct Preparation {
     input: Size,
     fit: Fit,
     limits: Limits,
-    reduction: AreaMean,
+    reduction: Resampling,
 }
 
 /// Settings that no image can be prepared with.
@@ -96,7 +96,7 @@ impl Preparation {
         if input.height > crop.height || input.width > crop.width {
             return Err(PreparationError::InputLargerThanCrop { input, crop });
         }
-        Ok(Self { crop, input, fit, limits, reduction: AreaMean::new(crop, input) })
+        Ok(Self { crop, input, fit, limits, reduction: Resampling::area_mean(crop, input) })
     }
 
     /// Size of the aligned crop.
@@ -121,8 +121,8 @@ impl Preparation {
         }
         match self.fit {
             Fit::Exact => Err(ReadError::WrongSize { path: path.to_owned(), found, expected: self.crop }),
-            Fit::Stretch => Ok(resampled(&image, self.crop).into_raw()),
-            Fit::Crop => Ok(covering(&image, self.crop).into_raw()),
+            Fit::Stretch => Ok(resampled(&image, self.crop)),
+            Fit::Crop => Ok(covering(&image, self.crop)),
         }
     }
 
@@ -135,12 +135,13 @@ impl Preparation {
     }
 }
 
-/// A linear filter as wide as the reduction asks, so that smaller images do not alias.
-fn resampled(image: &RgbImage, size: Size) -> RgbImage {
-    imageops::resize(image, size.width, size.height, FilterType::Triangle)
+fn resampled(image: &RgbImage, size: Size) -> Vec<u8> {
+    let mut pixels = vec![0; size.rgb_bytes()];
+    Resampling::linear(Size::of(image), size).apply(image.as_raw(), &mut pixels);
+    pixels
 }
 
-fn covering(image: &RgbImage, size: Size) -> RgbImage {
+fn covering(image: &RgbImage, size: Size) -> Vec<u8> {
     let found = Size::of(image);
     // The largest middle part with the crop's proportions, in whole pixels.
     let product = |one: u32, other: u32| u64::from(one) * u64::from(other);

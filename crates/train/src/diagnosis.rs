@@ -102,18 +102,19 @@ impl Diagnosis {
 }
 
 impl fmt::Display for Diagnosis {
-    /// The summary, what to try, the checkpoint, and the images, each on lines of their own.
+    /// The summary, the images, what to try and the checkpoint, each on lines of their own; what to do comes last,
+    /// where it stays in sight.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "{}", self.summary())?;
+        writeln!(out, "  images in the batch:")?;
+        self.images.iter().try_for_each(|path| writeln!(out, "    {}", path.display()))?;
         for advice in &self.advice {
             writeln!(out, "  try: {advice}")?;
         }
         match &self.checkpoint {
-            Some(path) => writeln!(out, "  last good state: {}", path.display())?,
-            None => writeln!(out, "  there is no checkpoint yet")?,
+            Some(path) => write!(out, "  last good state: {}", path.display()),
+            None => write!(out, "  there is no checkpoint yet"),
         }
-        write!(out, "  images in the batch:")?;
-        self.images.iter().try_for_each(|path| write!(out, "\n    {}", path.display()))
     }
 }
 
@@ -149,7 +150,7 @@ pub(crate) fn advice(first: &BadValue, circumstances: Circumstances) -> Vec<Stri
         advice.push("a loss with normalised features and a fixed s, such as cosface".to_owned());
     }
     if matches!(first.kind, Kind::Features | Kind::Loss | Kind::FeatureGradient) {
-        advice.push("a look at the images below: a blank one has no direction".to_owned());
+        advice.push("a look at the images above: a blank one has no direction".to_owned());
     }
     advice
 }

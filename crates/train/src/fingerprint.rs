@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::recipe::{CheckedRecipe, Checkpoints, Run};
+use crate::recipe::CheckedRecipe;
 
 /// FNV-1a over the bytes, 64 bits, in the form that catalogues use too.
 ///
@@ -18,16 +18,9 @@ pub(crate) fn fingerprint(bytes: &[u8]) -> String {
 }
 
 /// Fingerprint of all settings that the trained weights depend on.
-///
-/// Threads, memory, checkpoints and validation may differ between two parts of one run; the places of the images
-/// too, because the data has a fingerprint of its own.
 pub(crate) fn of_recipe(recipe: &CheckedRecipe) -> String {
-    let mut recipe = recipe.recipe().clone();
-    recipe.data.sources.clear();
-    recipe.data.memory_mib = 0;
-    recipe.run = Run { threads: 0, checkpoints: Checkpoints::default(), ..recipe.run };
-    recipe.validation = None;
-    fingerprint(toml::to_string(&recipe).expect("a checked recipe is within what TOML can say").as_bytes())
+    let lasting = toml::to_string(&recipe.lasting()).expect("a checked recipe is within what TOML can say");
+    fingerprint(lasting.as_bytes())
 }
 
 /// Fingerprint of a network's nodes and input.

@@ -37,8 +37,8 @@ pub(crate) struct Learner {
     plan: TrainingPlan,
     sgd: Sgd,
     head: Head,
-    /// Gradient of the centres over several parts of a batch; empty where a batch has one part.
-    d_centres: Vec<f32>,
+    /// Velocity of the centres where a batch has several parts; empty where the head keeps it itself.
+    velocity: Vec<f32>,
     d_features: Vec<f32>,
     settings: Settings,
 }
@@ -95,7 +95,7 @@ impl Learner {
         fill_centres(head.weights_mut(), recipe.run.seed);
         Ok(Self {
             gradients: Gradients::zeros(&parameters),
-            d_centres: vec![0.0; if parts > 1 { classes * dimension } else { 0 }],
+            velocity: vec![0.0; if parts > 1 { classes * dimension } else { 0 }],
             d_features: vec![0.0; recipe.run.batch / parts * dimension],
             settings: Settings {
                 mean: recipe.data.mean,
@@ -134,7 +134,9 @@ impl Learner {
             (1.0 / parts.len() as f64, parts.iter().map(|part| part.labels.len()).sum::<usize>());
         let mut update = Update { loss: 0.0, mean_target: 0.0, satisfied: 0.0, gradient_norm: 0.0 };
         self.gradients.clear(&self.pool);
-        self.d_centres.fill(0.0);
+        if parts.len() > 1 {
+            begin_descent(&mut self.velocity, self.head.weights(), descent, parts.len());
+        }
         for (index, part) in parts.iter().enumerate() {
             let pixels = Pixels { bytes: &part.pixels, mean: [mean; 3], scale: [scale; 3] };
             let dropout_seed = mix(seed, step * parts.len() as u64 + index as u64);
@@ -144,7 +146,7 @@ impl Learner {
             }
             let centres = match parts.len() {
                 1 => Centres::Descend(descent),
-                _ => Centres::AddGradient(&mut self.d_centres),
+                _ => Centres::AddGradient(&mut self.velocity),
             };
             let output =
                 self.head.step(&self.pool, loss, features, &part.labels, &mut self.d_features, centres);
@@ -160,8 +162,7 @@ impl Learner {
         }
         if parts.len() > 1 {
             self.gradients.scale(&self.pool, share as f32);
-            self.d_centres.iter_mut().for_each(|value| *value *= share as f32);
-            descend(&mut self.head, &self.d_centres, descent);
+            end_descent(&mut self.velocity, self.head.weights_mut(), descent, parts.len());
         }
         update.gradient_norm = self.gradients.norm(&self.pool);
         if !update.gradient_norm.is_finite() {
@@ -233,8 +234,9 @@ impl Learner {
         let shape = [self.head.classes(), self.head.dimension()];
         let centres = |name, values| NamedArray { name, shape: &shape, values: ValuesRef::F32(values) };
         let mut head = vec![centres(CENTRES, self.head.weights())];
-        if !self.head.velocity().is_empty() {
-            head.push(centres(CENTRES_MOMENTUM, self.head.velocity()));
+        let velocity = if self.velocity.is_empty() { self.head.velocity() } else { &self.velocity };
+        if !velocity.is_empty() {
+            head.push(centres(CENTRES_MOMENTUM, velocity));
         }
         write(&backbone, &head)
     }
@@ -262,7 +264,12 @@ impl Learner {
         };
         let centres = take(CENTRES)?.ok_or_else(|| LearnerError::Head(format!("{CENTRES} is missing")))?;
         self.head.weights_mut().copy_from_slice(&centres);
-        self.head.set_velocity(&take(CENTRES_MOMENTUM)?.unwrap_or_default());
+        let velocity = take(CENTRES_MOMENTUM)?.unwrap_or_default();
+        if self.velocity.len() == velocity.len() {
+            self.velocity = velocity;
+        } else {
+            self.head.set_velocity(&velocity);
+        }
         Ok(())
     }
 }
@@ -278,15 +285,21 @@ fn tensor(name: &str, array: Array) -> Result<Tensor, LearnerError> {
     }
 }
 
-/// One step of the centres down a gradient that was added up over several parts.
-fn descend(head: &mut Head, gradient: &[f32], step: SgdStep) {
-    let mut velocity = head.velocity().to_vec();
-    velocity.resize(gradient.len(), 0.0);
-    for ((value, velocity), gradient) in head.weights_mut().iter_mut().zip(&mut velocity).zip(gradient) {
-        *velocity = step.momentum * *velocity + (gradient + step.decay * *value);
+/// Makes a velocity `v` of the centres `W` ready for the gradients of `parts` parts, which are added as they come:
+/// `v <- parts (momentum v + decay W)`. So their mean needs no array of its own.
+fn begin_descent(velocity: &mut [f32], centres: &[f32], step: SgdStep, parts: usize) {
+    for (velocity, value) in velocity.iter_mut().zip(centres) {
+        *velocity = parts as f32 * (step.momentum * *velocity + step.decay * value);
+    }
+}
+
+/// The step itself: `v <- v / parts`, `W <- W - rate v`.
+fn end_descent(velocity: &mut [f32], centres: &mut [f32], step: SgdStep, parts: usize) {
+    let share = 1.0 / parts as f32;
+    for (velocity, value) in velocity.iter_mut().zip(centres) {
+        *velocity *= share;
         *value -= step.rate * *velocity;
     }
-    head.set_velocity(&velocity);
 }
 
 /// Normal values by Box and Muller's transform, one of each pair.

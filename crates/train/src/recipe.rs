@@ -1,6 +1,7 @@
 //! `recipe.toml`: everything a run depends on, as written ([`Recipe`]) and as checked ([`CheckedRecipe`]).
 
 mod check;
+mod continuation;
 mod decode;
 mod default;
 mod error;

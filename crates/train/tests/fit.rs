@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use image::{Rgb, RgbImage};
 use train::checkpoint::CheckpointError;
 use train::diagnosis::Kind;
-use train::fit::{FitError, Hooks, Job, Outcome, fit};
+use train::fit::{FitError, Hooks, Outcome, Training};
 use train::images;
 use train::journal::{self, Event};
 use train::progress::{Progress, Stage};
@@ -92,20 +92,19 @@ impl Workshop {
         recipe: &CheckedRecipe,
         watch: &mut dyn FnMut(&Progress, &AtomicBool),
     ) -> Result<Outcome, FitError> {
+        let images = Arc::new(images::open(recipe, &|_, _| {}).unwrap());
+        let training = Training::new(recipe, images, Some("CC0-1.0".to_owned()))?;
         let path = self.path(run);
         let run = match path.exists() {
             true => RunDirectory::resume(&path).unwrap(),
             false => RunDirectory::create(&path, &recipe.to_toml()).unwrap(),
         };
         let stop = AtomicBool::new(false);
-        let images = Arc::new(images::open(recipe, &|_, _| {}).unwrap());
-        let licence = Some("CC0-1.0".to_owned());
-        let job = Job { recipe, images, run: &run, stop: &stop, licence };
         let mut progress = |progress: &Progress| watch(progress, &stop);
         let mut validate = |model: &net::Model| {
             Ok(BTreeMap::from([("parameters".to_owned(), model.weights().len() as f64)]))
         };
-        fit(&job, &mut Hooks { progress: &mut progress, validate: &mut validate })
+        training.run(&run, &stop, &mut Hooks { progress: &mut progress, validate: &mut validate })
     }
 
     fn train_to_the_end(&self, run: &str, recipe: &CheckedRecipe) {
@@ -433,11 +432,11 @@ fn a_measurement_that_is_not_finite_ends_the_run_by_name() {
     let workshop = Workshop::new();
     let recipe = workshop.recipe(&["validation={tree=\"people\", pairs=\"pairs.txt\", every=\"5 steps\"}"]);
     let run = RunDirectory::create(&workshop.path("run"), &recipe.to_toml()).unwrap();
-    let stop = AtomicBool::new(false);
     let images = Arc::new(images::open(&recipe, &|_, _| {}).unwrap());
-    let job = Job { recipe: &recipe, images, run: &run, stop: &stop, licence: None };
+    let training = Training::new(&recipe, images, None).unwrap();
     let mut validate = |_: &net::Model| Ok(BTreeMap::from([("accuracy".to_owned(), f64::NAN)]));
-    let error = fit(&job, &mut Hooks { progress: &mut |_| {}, validate: &mut validate }).unwrap_err();
+    let mut hooks = Hooks { progress: &mut |_| {}, validate: &mut validate };
+    let error = training.run(&run, &AtomicBool::new(false), &mut hooks).unwrap_err();
     assert!(matches!(error, FitError::Validation { step: 5, .. }), "{error}");
     // The journal stays readable, and the checkpoint of step 3 can be resumed.
     assert_eq!(losses(&run.journal()).len(), 5);
@@ -460,11 +459,11 @@ fn progress_tells_every_step_and_what_is_left() {
 }
 
 #[test]
-fn a_schedule_or_a_margin_that_the_images_cannot_carry_is_refused_before_the_first_step() {
+fn a_schedule_or_a_margin_that_the_images_cannot_carry_is_refused_before_there_is_a_run() {
     let workshop = Workshop::new();
     let refusal = |overrides: &[&str]| {
         let error = workshop.train(overrides[0], &workshop.recipe(overrides), &mut |_, _| {}).unwrap_err();
-        assert!(!workshop.path(overrides[0]).join("journal.jsonl").exists(), "nothing was trained");
+        assert!(!workshop.path(overrides[0]).exists(), "a run is in the way of the next attempt");
         error.to_string()
     };
     assert!(refusal(&["schedule.length=0.1 epochs"]).contains("less than one step"));

@@ -18,7 +18,7 @@ use train::recipe::{self, CheckedRecipe};
 use train::run::RunDirectory;
 
 use super::evaluate::{evaluate, find_images, summary};
-use super::train::{open, train, training_section};
+use super::train::{prepare, train, training_section};
 use super::{synth as faces, terminal};
 
 #[derive(Debug, clap::Args)]
@@ -93,9 +93,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut sections = Vec::new();
     for (name, loss) in LOSSES {
         let recipe = recipe(&train_faces, &plan, arguments.seed, loss)?;
-        let images = open(&recipe)?;
+        let training = prepare(&recipe, None)?;
         let run = RunDirectory::create(&out.join(name.to_lowercase()), &recipe.to_toml())?;
-        let Outcome::Finished { model } = train(&recipe, images, &run, &AtomicBool::new(false), None, name)?
+        let Outcome::Finished { model } = train(&recipe, training, &run, &AtomicBool::new(false), name)?
         else {
             bail!("training was stopped");
         };

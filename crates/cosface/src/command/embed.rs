@@ -1,14 +1,15 @@
 //! `cosface embed`: image files to unit vectors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use cosface::Embedder;
 use face::Embedding;
+use net::atomic_file::PARTIAL_ENDING;
 use net::tensor_file::{self, NamedArray, ValuesRef};
 
-use super::evaluate::{fit, is_image, rule_of};
+use super::evaluate::{fit, rule_of};
 use super::terminal::{self, Stage};
 
 #[derive(Debug, clap::Args)]
@@ -31,12 +32,22 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     terminal::refuse_overwriting(&arguments.model, &arguments.out)?;
+    check_writable(&arguments.out)?;
     let mut files = Vec::new();
     for path in &arguments.images {
-        collect(path, &mut files)?;
+        let mut folder = Folder::default();
+        folder.collect(path)?;
+        if let Some(example) = folder.ignored.first() {
+            let (root, count, example) = (path.display(), folder.ignored.len(), example.display());
+            terminal::note(&format!("note: {root}: {count} other files ignored, such as {example}"));
+        }
+        if folder.images.is_empty() {
+            bail!("no image files (jpg, png, webp, bmp, pgm, ppm) in: {}", path.display());
+        }
+        files.append(&mut folder.images);
     }
-    if files.is_empty() {
-        bail!("no image files (jpg, png, webp, bmp, pgm, ppm) in: {}", arguments.images[0].display());
+    for image in &files {
+        terminal::refuse_overwriting(image, &arguments.out)?;
     }
     let mut embedder = Embedder::open(&arguments.model, arguments.threads)?;
     let flip = embedder.model().card().preprocessing.flip;
@@ -65,21 +76,50 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A file as it is named; a folder as its image files in order of their names, at any depth.
-fn collect(path: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    if !fs_err::metadata(path)?.is_dir() {
-        files.push(path.to_owned());
-        return Ok(());
-    }
-    let entries = fs_err::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
-    let mut paths: Vec<PathBuf> = entries.iter().map(fs_err::DirEntry::path).collect();
-    paths.sort();
-    for path in paths {
-        if fs_err::metadata(&path)?.is_dir() {
-            collect(&path, files)?;
-        } else if is_image(&path) {
-            files.push(path);
+/// What a path leads to: image files in order of their names, at any depth, and the files that are none by their names.
+#[derive(Default)]
+struct Folder {
+    images: Vec<PathBuf>,
+    ignored: Vec<PathBuf>,
+    /// Folders seen, because a link may lead back up.
+    seen: BTreeSet<PathBuf>,
+}
+
+impl Folder {
+    /// A file counts as an image if it is named itself; in a folder its name decides, and hidden files are none.
+    fn collect(&mut self, path: &Path) -> anyhow::Result<()> {
+        if !fs_err::metadata(path)?.is_dir() {
+            self.images.push(path.to_owned());
+            return Ok(());
         }
+        if !self.seen.insert(fs_err::canonicalize(path)?) {
+            return Ok(());
+        }
+        let entries = fs_err::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
+        let mut paths: Vec<PathBuf> = entries.iter().map(fs_err::DirEntry::path).collect();
+        paths.sort();
+        for path in paths {
+            let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if hidden || !(data::is_image(&path) || fs_err::metadata(&path)?.is_dir()) {
+                self.ignored.push(path);
+            } else {
+                self.collect(&path)?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Fails where the output cannot be written, before any work is done for it; leaves nothing.
+fn check_writable(out: &Path) -> anyhow::Result<()> {
+    if out.is_dir() {
+        bail!("the output is a directory, name a file: {}", out.display());
+    }
+    let Some(name) = out.file_name() else { bail!("the output has no file name: {}", out.display()) };
+    let mut aside = std::ffi::OsString::from(".");
+    aside.push(name);
+    aside.push(format!(".{}{PARTIAL_ENDING}", std::process::id()));
+    let aside = out.with_file_name(aside);
+    fs_err::File::create(&aside)?;
+    Ok(fs_err::remove_file(&aside)?)
 }

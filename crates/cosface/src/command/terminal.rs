@@ -43,7 +43,7 @@ pub(crate) struct Stage {
     name: String,
     plain: bool,
     started: Instant,
-    said: Instant,
+    said: Option<Instant>,
 }
 
 /// Time between two lines where there is no terminal.
@@ -54,34 +54,71 @@ impl Stage {
     pub(crate) fn start(name: &str, length: u64) -> Stage {
         let plain = !std::io::stderr().is_terminal();
         let bar = if plain { ProgressBar::hidden() } else { ProgressBar::new(length) };
-        let template = "{prefix:>10} [{bar:30}] {pos}/{len} {msg} {eta} left";
+        let template = "{prefix:>10} [{bar:30}] {pos}/{len} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_length(length);
         bar.set_prefix(name.to_owned());
-        if plain {
-            eprintln!("{name}: {length} to do");
-        }
-        Stage { bar, name: name.to_owned(), plain, started: Instant::now(), said: Instant::now() }
+        let (name, started) = (name.to_owned(), Instant::now());
+        Stage { bar, name, plain, started, said: None }
     }
 
-    /// Shows that `done` items are done, with a remark.
-    pub(crate) fn show(&mut self, done: u64, remark: &str) {
-        self.bar.set_position(done);
-        self.bar.set_message(remark.to_owned());
-        if self.plain && self.said.elapsed() >= PAUSE {
-            let length = self.bar.length().unwrap_or(0);
-            let left = self.started.elapsed().as_secs_f64() * length.saturating_sub(done) as f64
-                / done.max(1) as f64;
-            eprintln!("{}: {done}/{length} {remark}, {left:.0} s left", self.name);
-            self.said = Instant::now();
+    /// Says what is being done now.
+    pub(crate) fn rename(&mut self, name: &str) {
+        if self.name != name {
+            name.clone_into(&mut self.name);
+            self.bar.set_prefix(name.to_owned());
         }
+    }
+
+    /// Shows that `done` items are done, with a remark and the time that the others will take at the same speed.
+    pub(crate) fn show(&mut self, done: u64, remark: &str) {
+        let to_do = self.bar.length().unwrap_or(0).saturating_sub(done);
+        let left = (done > 0).then(|| self.started.elapsed().mul_f64(to_do as f64 / done as f64));
+        self.show_with_time(done, remark, left);
+    }
+
+    /// The same with the time as the caller knows it.
+    pub(crate) fn show_with_time(&mut self, done: u64, remark: &str, left: Option<Duration>) {
+        let left = left.map(|left| format!("{} left", duration(left)));
+        let texts = [remark.trim().to_owned(), left.unwrap_or_default()];
+        let text = texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
+        self.bar.set_position(done);
+        self.bar.set_message(text.clone());
+        if self.plain && self.said.is_none_or(|said| said.elapsed() >= PAUSE) {
+            let length = self.bar.length().unwrap_or(0);
+            let comma = if text.is_empty() { "" } else { ", " };
+            eprintln!("{}: {done}/{length}{comma}{text}", self.name);
+            self.said = Some(Instant::now());
+        }
+    }
+
+    /// Prints a remark above the bar.
+    pub(crate) fn note(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
     }
 
     /// Ends the stage; its bar goes away.
     pub(crate) fn finish(self) {
+        drop(self);
+    }
+}
+
+/// A bar that an error leaves behind would stand in the way of its message.
+impl Drop for Stage {
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// A time to wait, as precise as anyone needs: `12 s`, `3 min 20 s`, `2 h 5 min`.
+fn duration(time: Duration) -> String {
+    let seconds = time.as_secs_f64().round() as u64;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
 }
 

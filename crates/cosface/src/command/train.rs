@@ -2,20 +2,20 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use cosface::Embedder;
-use data::Store;
+use data::{Reader, Store, Unreadable};
 use engine::Pool;
 use eval::interval::Bootstrap;
 use eval::report::{Axis, Block, Colour, Plot, Report, Section, Series, Shape};
 use eval::{Evaluation, ModelIdentity, Protocol, Rule, Settings};
 use net::Model;
-use train::fit::{Hooks, Job, Outcome, fit};
+use train::fit::{Hooks, Outcome, Training};
 use train::journal::{self, Event};
 use train::progress::Progress;
 use train::recipe::{self, CheckedRecipe};
@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     data: Option<PathBuf>,
     /// New or empty directory for the run
-    #[arg(long, required_unless_present = "resume", conflicts_with = "resume")]
+    #[arg(long, required_unless_present = "resume")]
     out: Option<PathBuf>,
     /// Change a setting of the recipe, as in --set loss.m=0.4 (may be repeated)
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -41,8 +41,9 @@ pub(crate) struct Arguments {
     /// Leave out images that cannot be read, and list them, in place of refusing to start
     #[arg(long)]
     skip_unreadable: bool,
-    /// Continue the run in this directory, by its own recipe
-    #[arg(long, conflicts_with_all = ["recipe", "data"])]
+    /// Continue the run in this directory, by its own recipe. A recipe that is given too must agree with it in all
+    /// that the weights depend on, and --out must name the same directory
+    #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
     /// Terms of the finished weights, for the model card
     #[arg(long)]
@@ -57,29 +58,43 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.skip_unreadable {
         overrides.push("data.unreadable=skip".to_owned());
     }
-    let (run, recipe, images) = match (&arguments.resume, &arguments.out) {
-        (Some(path), _) => {
+    let given = match (&arguments.recipe, &arguments.data) {
+        (Some(path), _) => Some(recipe::load(path, &overrides)?),
+        (None, Some(data)) => Some(recipe::check(&recipe::for_folder(data), &overrides)?),
+        (None, None) => None,
+    };
+    let (recipe, begun) = match (&arguments.resume, &arguments.out, given) {
+        (Some(path), out, given) => {
+            if let Some(out) = out.as_ref().filter(|out| !is_same(out, path)) {
+                let (out, path) = (out.display(), path.display());
+                bail!(
+                    "a run goes on in its own directory, so --out must be the same as --resume or left out: {out} is not {path}"
+                );
+            }
             let run = RunDirectory::resume(path)?;
-            let recipe = recipe::load(&run.recipe(), &overrides)?;
-            let images = open(&recipe)?;
-            (run, recipe, images)
+            let begun = recipe::load(&run.recipe(), &[])?;
+            let recipe = given.map_or_else(|| recipe::load(&run.recipe(), &overrides), Ok)?;
+            recipe.check_continues(&begun)?;
+            (recipe, Some(run))
         }
-        (None, Some(out)) => {
-            let recipe = match (&arguments.recipe, &arguments.data) {
-                (Some(path), _) => recipe::load(path, &overrides)?,
-                (None, Some(data)) => recipe::check(&recipe::for_folder(data), &overrides)?,
-                (None, None) => bail!("give a recipe or --data"),
-            };
-            // What is refused leaves no run behind that would be in the way of the next attempt.
-            let images = open(&recipe)?;
-            (RunDirectory::create(out, &recipe.to_toml())?, recipe, images)
+        (None, Some(out), Some(recipe)) => {
+            refuse_among_people(&recipe, out)?;
+            RunDirectory::check_free(out)?;
+            (recipe, None)
         }
+        (None, ..) => bail!("give a recipe or --data, and --out; or --resume"),
+    };
+    // What is refused leaves no run behind that would be in the way of the next attempt.
+    let training = prepare(&recipe, arguments.licence.clone())?;
+    let run = match (begun, &arguments.out) {
+        (Some(run), _) => run,
+        (None, Some(out)) => RunDirectory::create(out, &recipe.to_toml())?,
         (None, None) => bail!("give --out or --resume"),
     };
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
-    match train(&recipe, images, &run, &stop, arguments.licence.clone(), "train")? {
+    match train(&recipe, training, &run, &stop, "train")? {
         Outcome::Finished { model } => {
             terminal::say(&format!("model: {}", model.display()));
             Ok(ExitCode::SUCCESS)
@@ -89,14 +104,75 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 "stopped after step {step} of {steps}; checkpoint: {}",
                 checkpoint.display()
             ));
-            terminal::note(&format!("continue with: cosface train --resume {}", run.path().display()));
+            // The licence is no part of the recipe, and without it the model would be another.
+            let licence = arguments.licence.iter().map(|licence| format!(" --licence {}", quoted(licence)));
+            let (run, licence) = (run.path().display().to_string(), licence.collect::<String>());
+            terminal::note(&format!("continue with: cosface train --resume {}{licence}", quoted(&run)));
             Ok(ExitCode::from(INTERRUPTED))
         }
     }
 }
 
-/// Opens the images of a recipe, says what is worth knowing of them, and checks the loss against their number.
-pub(crate) fn open(recipe: &CheckedRecipe) -> anyhow::Result<Arc<Store>> {
+fn is_same(one: &Path, other: &Path) -> bool {
+    let place = |path| fs_err::canonicalize(path).ok();
+    one == other || place(one).is_some_and(|one| place(other).is_some_and(|other| one == other))
+}
+
+/// Refuses a run directory inside a tree of people, where it would be taken for a person.
+fn refuse_among_people(recipe: &CheckedRecipe, out: &Path) -> anyhow::Result<()> {
+    let place = resolved(out)?;
+    for tree in recipe.recipe().data.sources.iter().filter_map(|source| source.tree.as_ref()) {
+        // The tree itself is refused because it is not empty.
+        if fs_err::canonicalize(tree).is_ok_and(|tree| place != tree && place.starts_with(tree)) {
+            bail!(
+                "a run in a folder of people would be taken for a person; choose a directory outside of {}: {}",
+                tree.display(),
+                out.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A path without links, though its end need not be there yet.
+fn resolved(path: &Path) -> anyhow::Result<PathBuf> {
+    let path = std::path::absolute(path).with_context(|| format!("no such place: {}", path.display()))?;
+    let resolve = |there: &Path| {
+        let rest = path.strip_prefix(there).ok()?;
+        Some(fs_err::canonicalize(there).ok()?.join(rest))
+    };
+    Ok(path.ancestors().find_map(resolve).unwrap_or_else(|| path.clone()))
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+=:@%,".contains(letter);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+/// Opens the images of a recipe, says what is worth knowing of them, and checks everything that can be checked before
+/// there is a run.
+pub(crate) fn prepare(recipe: &CheckedRecipe, licence: Option<String>) -> anyhow::Result<Training<'_>> {
+    let images = open(recipe)?;
+    let classes = images.catalogue().identities().len();
+    terminal::note(&format!("{} images of {classes} people", images.catalogue().images().len()));
+    let training = Training::new(recipe, images, licence)?;
+    let advice = recipe.check_classes(classes)?;
+    if let (true, Some(scale), Some(least)) =
+        (advice.scale_is_too_small(), advice.scale, advice.scale_at_least)
+    {
+        terminal::note(&format!(
+            "warning: s = {scale} is below {least:.2}, which {classes} classes need for a posterior of 0.9 (CosFace, eq. 6)"
+        ));
+    }
+    check_validation(recipe, &training)?;
+    Ok(training)
+}
+
+fn open(recipe: &CheckedRecipe) -> anyhow::Result<Arc<Store>> {
     let decoding: RefCell<Option<(Stage, usize)>> = RefCell::new(None);
     let images = train::images::open(recipe, &|more, of| {
         let mut decoding = decoding.borrow_mut();
@@ -107,49 +183,74 @@ pub(crate) fn open(recipe: &CheckedRecipe) -> anyhow::Result<Arc<Store>> {
     if let Some((stage, _)) = decoding.into_inner() {
         stage.finish();
     }
-    let catalogue = images.catalogue();
-    for notice in catalogue.notices() {
+    for notice in images.catalogue().notices() {
         terminal::note(&format!("note: {notice}"));
     }
     for skipped in images.skipped() {
         terminal::note(&format!("skipped: {skipped}"));
     }
-    let classes = catalogue.identities().len();
-    terminal::note(&format!("{} images of {classes} people", catalogue.images().len()));
-    let advice = recipe.check_classes(classes)?;
-    if let (true, Some(scale), Some(least)) =
-        (advice.scale_is_too_small(), advice.scale, advice.scale_at_least)
-    {
-        terminal::note(&format!(
-            "warning: s = {scale} is below {least:.2}, which {classes} classes need for a posterior of 0.9 (CosFace, eq. 6)"
-        ));
+    if !images.skipped().is_empty() {
+        terminal::note(&format!("{} images skipped", images.skipped().len()));
     }
     Ok(Arc::new(images))
 }
 
+/// Reads the pairs and every image of the recipe's validation once: what is wrong with them shows before training and
+/// not in the middle of it.
+fn check_validation(recipe: &CheckedRecipe, training: &Training<'_>) -> anyhow::Result<()> {
+    let Some(validation) = &recipe.recipe().validation else { return Ok(()) };
+    let files = find_images(&Protocol::read_lfw(&validation.pairs)?, &validation.tree)?;
+    let preparation = Embedder::preparation(&training.card().preprocessing, recipe.recipe().data.resize)?;
+    let threads = Pool::new(recipe.recipe().run.threads)?.threads();
+    let mut stage = Stage::start("check", files.len() as u64);
+    let mut done = 0;
+    for batch in Reader::new(files, preparation, CHECKED_TOGETHER, threads, Unreadable::Refuse) {
+        done += batch?.files.len() as u64;
+        stage.show(done, "images of the validation");
+    }
+    stage.finish();
+    Ok(())
+}
+
+/// Images that one thread checks at a time.
+const CHECKED_TOGETHER: usize = 32;
+
 /// Trains with progress, and writes the run's report when it is done.
 pub(crate) fn train(
     recipe: &CheckedRecipe,
-    images: Arc<Store>,
+    training: Training<'_>,
     run: &RunDirectory,
     stop: &AtomicBool,
-    licence: Option<String>,
     name: &str,
 ) -> anyhow::Result<Outcome> {
-    let classes = images.catalogue().identities().len();
-    let mut stage: Option<Stage> = None;
+    let classes = training.images().catalogue().identities().len();
+    let stage: RefCell<Option<Stage>> = RefCell::new(None);
     let mut show = |progress: &Progress| {
+        let mut stage = stage.borrow_mut();
         let stage = stage.get_or_insert_with(|| Stage::start(name, progress.steps));
+        stage.rename(match progress.stage {
+            train::progress::Stage::Training => name,
+            train::progress::Stage::Validating => "validate",
+            train::progress::Stage::Saving => "save",
+        });
         let loss = progress.loss.map_or(String::new(), |loss| format!("loss {loss:.3}"));
         let speed = progress.images_per_second.map_or(String::new(), |speed| format!("{speed:.0} images/s"));
-        stage.show(progress.step, &format!("{loss} {speed}"));
+        stage.show_with_time(progress.step, &format!("{loss} {speed}"), progress.time_left);
     };
-    let mut validate = |model: &Model| measure(recipe, model).map_err(anyhow::Error::into_boxed_dyn_error);
-    let job = Job { recipe, images, run, stop, licence };
-    let outcome = fit(&job, &mut Hooks { progress: &mut show, validate: &mut validate })?;
-    if let Some(stage) = stage {
+    let mut validate = |model: &Model| {
+        let values = measure(recipe, model).map_err(anyhow::Error::into_boxed_dyn_error)?;
+        if let Some(stage) = &*stage.borrow() {
+            let text = |(name, value): (&String, &f64)| format!("{name} {value:.4}");
+            stage.note(&format!("validation: {}", values.iter().map(text).collect::<Vec<_>>().join(", ")));
+        }
+        Ok(values)
+    };
+    let outcome = training.run(run, stop, &mut Hooks { progress: &mut show, validate: &mut validate });
+    // The bar goes away before anything else is said, an error too.
+    if let Some(stage) = stage.into_inner() {
         stage.finish();
     }
+    let outcome = outcome?;
     if let Outcome::Finished { .. } = outcome {
         let subtitle = format!("{} on {classes} people", recipe.network().name);
         let sections = vec![training_section(&journal::read(&run.journal())?)];

@@ -4,12 +4,16 @@
 //! - `import`: a published model from both of its files;
 //! - `journey`: from synthetic faces to a model, its card, vectors and an evaluation;
 //! - `interruption`: kill -9, Ctrl-C, threads, two processes in one run directory;
+//! - `continuation`: a run that goes on by its recipe, and what may not change;
+//! - `failure`: divergence, a full disk;
 //! - `refusals`: what bad input gets, and that nothing is left half written;
 //! - `real_faces`: a small real set, trained and measured on people who were not in training;
 //! - `architecture`: which crate of the workspace may know which;
 //! - `invocation`, `workshop`: what the tests share, a run of the program and a directory of small pictures.
 
 mod architecture;
+mod continuation;
+mod failure;
 mod golden;
 mod import;
 mod interruption;

@@ -24,7 +24,8 @@ fn folders_that_hold_no_people_are_refused() {
     let single = workshop.path("single/only");
     fs_err::create_dir_all(&single).unwrap();
     fs_err::copy(workshop.path("people/p0/0.png"), single.join("0.png")).unwrap();
-    refuses(&workshop, &["data.sources=[{tree=\"single\"}]"], &["two people or more", "only"]);
+    refuses(&workshop, &["data.sources=[{tree=\"single\"}]"], &["two people or more", "only", "/single"]);
+    refuses(&workshop, &["data.minimum_images=6"], &["nobody has the 6 images", "/people"]);
 
     fs_err::create_dir_all(workshop.path("people/nobody")).unwrap();
     refuses(&workshop, &[], &["a person without any image", "people/nobody"]);
@@ -33,8 +34,12 @@ fn folders_that_hold_no_people_are_refused() {
 #[test]
 fn images_that_cannot_be_used_are_refused_with_their_name() {
     let grey_16_bit: ImageBuffer<Luma<u16>, Vec<u16>> = ImageBuffer::from_pixel(16, 20, Luma([40_000]));
-    let cases: [(&str, Vec<u8>, &str); 6] = [
+    let cases: [(&str, Vec<u8>, &str); 10] = [
         ("cut.jpg", truncated_jpeg(), "truncated"),
+        ("moving.gif", b"GIF89a\x10\0\x14\0\0\0\0;".to_vec(), "GIF, a format for animations, is not read"),
+        ("moving.png", animated_png(), "the image is animated"),
+        ("moving.webp", animated_webp(), "the image is animated"),
+        ("scan.tiff", b"II\x2A\0\x08\0\0\0".to_vec(), "TIFF is not read"),
         ("huge.png", png_header(60_000, 60_000), "60000 x 60000 pixels, over the limit"),
         ("deep.png", encoded(&DynamicImage::ImageLuma16(grey_16_bit), ImageFormat::Png), "16 bits a channel"),
         ("cmyk.jpg", cmyk_jpeg(), "CMYK"),
@@ -94,16 +99,14 @@ fn recipes_that_make_no_sense_are_refused_before_anything_is_written() {
 #[test]
 fn a_directory_that_holds_something_is_left_alone() {
     let workshop = Workshop::new();
+    let people = files_below(&workshop.path("people"));
     workshop.train("people", &[]).refused(&["the directory is not empty and holds no run", "people"]);
-    assert_eq!(files_below(&workshop.path("people")).iter().filter(|name| name.contains(".toml")).count(), 0);
+    workshop.train("people/run", &[]).refused(&["would be taken for a person", "people/run"]);
+    assert_eq!(files_below(&workshop.path("people")), people);
 
     workshop.train("run", &[]).success();
     let (before, model) = (files_below(&workshop.path("run")), workshop.model("run"));
     workshop.train("run", &[]).refused(&["choose another", "run"]);
-    workshop
-        .resume("run", &["network.feature=12"])
-        .refused(&["checkpoints/step-0000000012", "another network than this run"]);
-    workshop.resume("run", &["run.seed=77"]).refused(&["checkpoints/step-0000000012", "another"]);
     assert_eq!(files_below(&workshop.path("run")), before);
     assert!(workshop.model("run") == model);
     workshop.resume("people", &[]).refused(&["holds no run to resume", "people"]);
@@ -150,11 +153,61 @@ fn embedding_says_which_path_fails_and_writes_nothing() {
     embed(&model, &workshop.path("people"), &out).refused(&["p5/cut.jpg", "truncated"]);
     assert_eq!(files_below(&workshop.path("out")), [""; 0]);
 
-    // A file where a folder is needed, which not even the superuser can write into.
+    // A file where a folder is needed, which not even the superuser can write into. It shows before any image is read.
     let blocked = workshop.path("recipe.toml/vectors.safetensors");
-    embed(&model, &workshop.path("people/p0"), &blocked).refused(&["recipe.toml", "Not a directory"]);
-    fs_err::remove_file(workshop.path("people/p5/cut.jpg")).unwrap();
+    embed(&model, &workshop.path("people"), &blocked).refused(&["recipe.toml", "Not a directory"]);
     workshop.train("recipe.toml/run", &[]).refused(&["recipe.toml/run", "Not a directory"]);
+    embed(&model, &workshop.path("people"), &workshop.path("out"))
+        .refused(&["the output is a directory", "out"]);
+    let photograph = workshop.path("people/p0/0.png");
+    embed(&model, &photograph, &photograph).refused(&["would overwrite the input", "p0/0.png"]);
+}
+
+#[test]
+fn embedding_a_folder_tells_what_it_passes_over_and_refuses_formats_it_does_not_read() {
+    let workshop = Workshop::new();
+    workshop.train("run", &[]).success();
+    let (model, out) = (workshop.path("run/model.safetensors"), workshop.path("vectors.safetensors"));
+    for name in ["people/p1/notes.txt", "people/p2/.thumbnail.png"] {
+        fs_err::write(workshop.path(name), "no image").unwrap();
+    }
+    let outcome = embed(&model, &workshop.path("people"), &out).success();
+    assert!(outcome.stdout.starts_with("30 embeddings"), "{}", outcome.stdout);
+    for part in ["people: 2 other files ignored, such as", "p1/notes.txt"] {
+        assert!(outcome.stderr.contains(part), "{part:?} is not in: {}", outcome.stderr);
+    }
+    fs_err::remove_file(&out).unwrap();
+    fs_err::write(workshop.path("people/p4/scan.TIF"), b"II\x2A\0\x08\0\0\0").unwrap();
+    embed(&model, &workshop.path("people"), &out).refused(&["p4/scan.TIF", "TIFF is not read"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn what_training_cannot_do_is_refused_before_there_is_a_run() {
+    let workshop = Workshop::new();
+    refuses(&workshop, &["schedule.warm_up=12 steps"], &["shorter than the 12 steps of the run: 12 steps"]);
+    refuses(&workshop, &["schedule.length=0.1 epochs"], &["less than one step", "0.1 epochs"]);
+    refuses(&workshop, &["data.template=112x96"], &["no valid model", "112"]);
+    // Whatever is wrong with the validation shows at the start, not after the first epoch.
+    let validation = "validation={tree=\"people\", pairs=\"pairs.txt\", every=\"5 steps\"}";
+    refuses(&workshop, &[validation], &["pairs.txt", "No such file"]);
+    fs_err::write(workshop.path("pairs.txt"), "2 1\np0\t1\t2\np0\t1\tp1\t1\np1\t1\t2\np1\t2\tp0\t2\n")
+        .unwrap();
+    refuses(&workshop, &[validation], &["pairs.txt", "p0/p0_0001"]);
+    for name in ["p0/p0_0001", "p0/p0_0002", "p1/p1_0001", "p1/p1_0002"] {
+        fs_err::create_dir_all(workshop.path("others").join(name).parent().unwrap()).unwrap();
+        fs_err::write(workshop.path(&format!("others/{name}.jpg")), truncated_jpeg()).unwrap();
+    }
+    let others = validation.replace("people", "others");
+    refuses(&workshop, &[&others], &["others/p0/p0_0001.jpg", "truncated"]);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_shows_before_any_image_is_read() {
+    let workshop = Workshop::new();
+    fs_err::write(workshop.path("people/p0/cut.jpg"), truncated_jpeg()).unwrap();
+    let outcome = workshop.train("recipe.toml/run", &[]).refused(&["recipe.toml/run", "Not a directory"]);
+    assert!(!outcome.stderr.contains("cut.jpg"), "{}", outcome.stderr);
 }
 
 #[test]
@@ -239,6 +292,19 @@ fn truncated_jpeg() -> Vec<u8> {
     let scan = bytes.windows(2).rposition(|marker| marker == [0xFF, 0xDA]).unwrap();
     bytes.truncate(scan + (bytes.len() - scan) / 2);
     bytes
+}
+
+/// A PNG whose animation control chunk states two frames.
+fn animated_png() -> Vec<u8> {
+    let still = encoded(&RgbImage::new(16, 20).into(), ImageFormat::Png);
+    let control = [&b"acTL"[..], &[0, 0, 0, 2, 0, 0, 0, 0]].concat();
+    // After the signature of 8 bytes and the header chunk of 25.
+    [&still[..33], &[0, 0, 0, 8], &control, &crc32(&control).to_be_bytes(), &still[33..]].concat()
+}
+
+/// The beginning of every animated WebP file: an extended header with the animation flag.
+fn animated_webp() -> Vec<u8> {
+    [&b"RIFF"[..], &[22, 0, 0, 0], b"WEBPVP8X", &[10, 0, 0, 0], &[2, 0, 0, 0, 15, 0, 0, 19, 0, 0]].concat()
 }
 
 /// A JPEG whose frame header states four components and whose Adobe marker states inverted CMYK.

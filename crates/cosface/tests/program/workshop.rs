@@ -74,10 +74,16 @@ impl Workshop {
     }
 
     pub(crate) fn resume(&self, run: &str, settings: &[&str]) -> Outcome {
-        let mut arguments =
-            vec!["train".to_owned(), "--resume".to_owned(), self.path(run).to_str().unwrap().to_owned()];
-        arguments.extend(settings.iter().flat_map(|setting| ["--set".to_owned(), (*setting).to_owned()]));
+        let mut arguments = vec!["train".to_owned()];
+        arguments.extend(self.resuming(run, settings));
         cosface(arguments)
+    }
+
+    /// Arguments that continue a run, with settings of its own.
+    pub(crate) fn resuming(&self, run: &str, settings: &[&str]) -> Vec<String> {
+        let mut arguments = vec!["--resume".to_owned(), self.path(run).to_str().unwrap().to_owned()];
+        arguments.extend(settings.iter().flat_map(|setting| ["--set".to_owned(), (*setting).to_owned()]));
+        arguments
     }
 
     pub(crate) fn model(&self, run: &str) -> Vec<u8> {

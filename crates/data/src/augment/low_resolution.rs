@@ -4,7 +4,7 @@ use face::{Affine, Border, Size, warp};
 use rand::{Rng, RngExt};
 
 use super::{LowResolution, Scratch};
-use crate::area::AreaMean;
+use crate::resample::Resampling;
 
 impl LowResolution {
     pub(super) fn apply(&self, pixels: &mut [u8], size: Size, random: &mut impl Rng, scratch: &mut Scratch) {
@@ -12,7 +12,7 @@ impl LowResolution {
         let reduced = |side: u32| ((f64::from(side) * fraction).round() as u32).clamp(1, side);
         let small = Size { height: reduced(size.height), width: reduced(size.width) };
         scratch.small.resize(small.rgb_bytes(), 0);
-        AreaMean::new(size, small).apply(pixels, &mut scratch.small);
+        Resampling::area_mean(size, small).apply(pixels, &mut scratch.small);
 
         // Edges, not centres, of the two images lie over each other.
         let row = |from: u32, to: u32| {

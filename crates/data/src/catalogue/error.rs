@@ -40,16 +40,29 @@ pub enum CatalogueError {
         path: PathBuf,
     },
     /// The minimum leaves nobody.
-    #[error("nobody has enough images; the minimum for one person is {minimum_images}")]
+    #[error(
+        "nobody has the {minimum_images} images that are the minimum for one person; lower it or add images: {}",
+        listed(sources)
+    )]
     NobodyLeft {
+        /// Folders and list files of all sources.
+        sources: Vec<PathBuf>,
         /// Smallest number of images asked for.
         minimum_images: usize,
     },
     /// One person cannot be told from others.
-    #[error("training needs two people or more, and there is one: {name}")]
+    #[error(
+        "training needs two people or more with the minimum of images, which is {minimum_images}, and there is one, \
+         {name}: {}",
+        path.display()
+    )]
     OneIdentity {
         /// The person.
         name: String,
+        /// Folder or list file of the source that they come from.
+        path: PathBuf,
+        /// Smallest number of images asked for.
+        minimum_images: usize,
     },
     /// A folder's name is not UTF-8.
     #[error("the name of a folder is not UTF-8: {}; rename it", path.display())]
@@ -108,6 +121,10 @@ pub enum CatalogueError {
         /// The name.
         name: String,
     },
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 impl CatalogueError {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 pub use error::CatalogueError;
 pub use people::{People, Person};
 pub use source::Source;
+pub use tree::is_image;
 
 /// All images of a training set, grouped by person.
 ///
@@ -152,8 +153,15 @@ impl Catalogue {
         }
         catalogue.reject_shared_images()?;
         match catalogue.identities.as_slice() {
-            [] => Err(CatalogueError::NobodyLeft { minimum_images }),
-            [only] => Err(CatalogueError::OneIdentity { name: only.name.clone() }),
+            [] => {
+                let sources = sources.iter().map(|source| source.path().to_owned()).collect();
+                Err(CatalogueError::NobodyLeft { sources, minimum_images })
+            }
+            [only] => Err(CatalogueError::OneIdentity {
+                name: only.name.clone(),
+                path: sources[only.source].path().to_owned(),
+                minimum_images,
+            }),
             _ => Ok(catalogue),
         }
     }

@@ -140,7 +140,9 @@ fn hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-fn is_image(path: &Path) -> bool {
+/// Whether the name of a file ends in one of the usual extensions of images, of any format: what is not decoded is then
+/// refused with a reason, not lost.
+pub fn is_image(path: &Path) -> bool {
     path.extension()
         .and_then(OsStr::to_str)
         .is_some_and(|extension| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension)))

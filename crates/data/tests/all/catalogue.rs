@@ -132,7 +132,7 @@ fn people_with_too_few_images_are_left_out_and_told() {
         matches!(&catalogue.notices(), [Notice::BelowMinimum { count: 1, example, .. }] if example == "bob")
     );
     let nobody = Catalogue::read(&[Source::tree(folder.path())], 3);
-    assert!(matches!(nobody, Err(CatalogueError::NobodyLeft { minimum_images: 3 })));
+    assert!(matches!(nobody, Err(CatalogueError::NobodyLeft { minimum_images: 3, .. })));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn what_cannot_be_trained_on_is_refused_with_the_path() {
     fs_err::write(root.join("face.jpg"), "x").unwrap();
     assert!(matches!(read(), CatalogueError::NoPeople { images_beside: 1, .. }));
     tree(root, &[("ann", &["1.png"])]);
-    assert!(matches!(read(), CatalogueError::OneIdentity { name } if name == "ann"));
+    assert!(matches!(read(), CatalogueError::OneIdentity { name, .. } if name == "ann"));
     fs_err::create_dir(root.join("bob")).unwrap();
     let error = read();
     assert!(matches!(&error, CatalogueError::NoImage { path } if *path == root.join("bob")), "{error}");

@@ -63,6 +63,6 @@ pub enum FitError {
         source: HookError,
     },
     /// A value stopped being finite.
-    #[error("training diverged: {}", .0.summary())]
+    #[error("training diverged: {0}")]
     Diverged(Box<Diagnosis>),
 }

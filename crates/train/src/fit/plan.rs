@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use data::{Augmenter, Batch, LoaderSettings, Position, Store};
+use data::{Augmenter, Batch, Catalogue, LoaderSettings, Position, Store};
 use net::{Card, ChannelOrder, FlipRule, Margin, Model, Preprocessing, TrainingData};
 
-use super::Job;
 use super::error::FitError;
 use crate::checkpoint::Identity;
 use crate::diagnosis::{BadValue, Circumstances, Diagnosis, advice};
@@ -35,11 +34,15 @@ pub(super) struct Plan {
     augmenter: Augmenter,
     network: String,
     parameters: u64,
-    card: Card,
+    pub(super) card: Card,
 }
 
 impl Plan {
-    pub(super) fn new(checked: &CheckedRecipe, store: &Store) -> Result<Self, FitError> {
+    pub(super) fn new(
+        checked: &CheckedRecipe,
+        store: &Store,
+        licence: Option<String>,
+    ) -> Result<Self, FitError> {
         let (recipe, catalogue) = (checked.recipe(), store.catalogue());
         let (images, batch) = (catalogue.images().len() as u64, recipe.run.batch as u64);
         let classes = catalogue.identities().len();
@@ -61,7 +64,7 @@ impl Plan {
             recipe::Shape::Polynomial { power } => Shape::Polynomial { power: *power },
             recipe::Shape::Cosine { floor } => Shape::Cosine { floor: *floor },
         };
-        let card = card(checked, store);
+        let card = Card { licence, ..card(checked, store) };
         card.check(checked.network())?;
         Ok(Self {
             steps,
@@ -152,30 +155,29 @@ impl Plan {
     }
 
     /// The model as it is now.
-    pub(super) fn model(&self, job: &Job<'_>, learner: &Learner) -> Result<Model, FitError> {
-        let card = Card { licence: job.licence.clone(), ..self.card.clone() };
-        Ok(Model::new(job.recipe.network().clone(), learner.weights(), card)?)
+    pub(super) fn model(&self, recipe: &CheckedRecipe, learner: &Learner) -> Result<Model, FitError> {
+        Ok(Model::new(recipe.network().clone(), learner.weights(), self.card.clone())?)
     }
 
     pub(super) fn diagnose(
         &self,
-        job: &Job<'_>,
+        checked: &CheckedRecipe,
+        catalogue: &Catalogue,
         first: BadValue,
         step: u64,
         parts: &[Batch],
         checkpoint: Option<PathBuf>,
     ) -> Diagnosis {
-        let recipe = job.recipe.recipe();
+        let recipe = checked.recipe();
         let (learning_rate, loss) = (self.schedule.learning_rate(step), self.losses.at(step));
         let circumstances = Circumstances {
             learning_rate: recipe.optimizer.learning_rate,
-            loss: job.recipe.loss(),
+            loss: checked.loss(),
             clips: recipe.optimizer.clip_norm.is_finite(),
             warms_up: !recipe.schedule.warm_up.is_zero(),
             margin_warms_up: !recipe.loss.margin_warm_up.is_zero(),
         };
         let advice = advice(&first, circumstances);
-        let catalogue = job.images.catalogue();
         let images = parts.iter().flat_map(|part| &part.images).map(|image| catalogue.path(*image as usize));
         Diagnosis { step, first, learning_rate, loss, images: images.collect(), advice, checkpoint }
     }

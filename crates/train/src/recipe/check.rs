@@ -68,6 +68,10 @@ impl CheckedRecipe {
         Ok(Self { recipe, network, loss, written })
     }
 
+    pub(super) fn written(&self) -> &Tree {
+        &self.written
+    }
+
     /// The recipe with every default in its place.
     #[must_use]
     pub fn recipe(&self) -> &Recipe {

@@ -82,6 +82,21 @@ pub enum RecipeError {
         /// The value that breaks it.
         value: String,
     },
+    /// A run that is continued with another setting than it began with.
+    #[error(
+        "{place}: `{key}` cannot change within a run: {given}, where the run began with {begun}; begin another run \
+         with --out, or leave the setting as it was"
+    )]
+    Changed {
+        /// Where the setting stands, or the section that would hold it.
+        place: Place,
+        /// Dotted path of the key.
+        key: String,
+        /// Its value now.
+        given: String,
+        /// Its value when the run began.
+        begun: String,
+    },
     /// Settings that make no network.
     #[error("{place}: the network cannot be built")]
     Network {

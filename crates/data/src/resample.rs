@@ -1,8 +1,8 @@
-//! Smaller images by averaging areas.
+//! Images of another size: each output pixel is a weighted mean of input pixels, rows and columns apart.
 
 use face::Size;
 
-/// One direction of a reduction: for each output cell, the first input cell it covers and the shares of the
+/// One direction of a resampling: for each output cell, the first input cell it covers and the shares of the
 /// cells from there on. Shares of one output cell add up to 1.
 #[derive(Clone, Debug)]
 struct Axis {
@@ -11,7 +11,7 @@ struct Axis {
 
 impl Axis {
     /// Output cell `i` covers `[i, i + 1) * from / to` of the input.
-    fn new(from: u32, to: u32) -> Self {
+    fn area(from: u32, to: u32) -> Self {
         let ratio = f64::from(from) / f64::from(to);
         let cells = (0..to)
             .map(|cell| {
@@ -27,25 +27,54 @@ impl Axis {
             .collect();
         Self { cells }
     }
+
+    /// Output cell `i` weighs the input by a triangle about its own middle, which falls to nothing one cell away: an
+    /// output cell where the image shrinks, so that it does not alias, an input cell where it grows.
+    fn triangle(from: u32, to: u32) -> Self {
+        let ratio = f64::from(from) / f64::from(to);
+        let reach = ratio.max(1.0);
+        let cells = (0..to)
+            .map(|cell| {
+                let middle = (f64::from(cell) + 0.5) * ratio;
+                let first = (middle - reach).floor().max(0.0) as usize;
+                let last = ((middle + reach).ceil() as usize).min(from as usize);
+                let weight = |at: usize| (1.0 - ((at as f64 + 0.5 - middle) / reach).abs()).max(0.0);
+                let sum: f64 = (first..last).map(weight).sum();
+                (first, (first..last).map(|at| (weight(at) / sum) as f32).collect())
+            })
+            .collect();
+        Self { cells }
+    }
 }
 
-/// A reduction from one size to another in which every output pixel is the mean of the input area that it
-/// covers, partly covered pixels by their share. At equal sizes it copies.
+/// A resampling from one size to another. At equal sizes it copies.
 #[derive(Clone, Debug)]
-pub(crate) struct AreaMean {
+pub(crate) struct Resampling {
     from: Size,
     to: Size,
     rows: Axis,
     columns: Axis,
 }
 
-impl AreaMean {
+impl Resampling {
+    /// Every output pixel is the mean of the input area that it covers, partly covered pixels by their share.
+    ///
     /// # Panics
     /// Where `to` is empty or larger than `from`.
-    pub(crate) fn new(from: Size, to: Size) -> Self {
+    pub(crate) fn area_mean(from: Size, to: Size) -> Self {
         assert!(to.height >= 1 && to.width >= 1, "an image of no pixels");
         assert!(to.height <= from.height && to.width <= from.width, "an area mean enlarges: {from} to {to}");
-        Self { from, to, rows: Axis::new(from.height, to.height), columns: Axis::new(from.width, to.width) }
+        Self { from, to, rows: Axis::area(from.height, to.height), columns: Axis::area(from.width, to.width) }
+    }
+
+    /// A linear filter as wide as a reduction asks, and plain bilinear interpolation where the image grows.
+    ///
+    /// # Panics
+    /// Where `from` or `to` is empty.
+    pub(crate) fn linear(from: Size, to: Size) -> Self {
+        assert!(from.pixels() > 0 && to.pixels() > 0, "an image of no pixels");
+        let rows = Axis::triangle(from.height, to.height);
+        Self { from, to, rows, columns: Axis::triangle(from.width, to.width) }
     }
 
     /// `input` is `from.height x from.width x 3`, `output` is `to.height x to.width x 3`.
@@ -86,12 +115,12 @@ impl AreaMean {
 mod tests {
     use face::Size;
 
-    use super::AreaMean;
+    use super::Resampling;
 
     fn reduced(from: (u32, u32), to: (u32, u32), input: &[u8]) -> Vec<u8> {
         let size = |(height, width)| Size { height, width };
         let mut output = vec![0; size(to).rgb_bytes()];
-        AreaMean::new(size(from), size(to)).apply(input, &mut output);
+        Resampling::area_mean(size(from), size(to)).apply(input, &mut output);
         output
     }
 
@@ -145,6 +174,25 @@ mod tests {
     fn a_flat_image_stays_flat_at_every_size() {
         for to in 1..=13 {
             assert!(reduced((13, 13), (to, to), &[255; 13 * 13 * 3]).iter().all(|&value| value == 255));
+        }
+    }
+
+    /// The same filter as another library writes it.
+    #[test]
+    fn a_linear_resampling_agrees_with_another_implementation() {
+        use image::imageops::{FilterType, resize};
+        for (from, to) in
+            [((150, 150), (112, 96)), ((31, 47), (30, 90)), ((1, 5), (7, 2)), ((400, 300), (9, 11))]
+        {
+            let size = |(height, width)| Size { height, width };
+            let input = noise(size(from).rgb_bytes());
+            let mut output = vec![0; size(to).rgb_bytes()];
+            Resampling::linear(size(from), size(to)).apply(&input, &mut output);
+            let image = image::RgbImage::from_raw(from.1, from.0, input).unwrap();
+            let expected = resize(&image, to.1, to.0, FilterType::Triangle).into_raw();
+            // Sums in another order may fall on the other side of a half.
+            let furthest = output.iter().zip(&expected).map(|(one, other)| one.abs_diff(*other)).max();
+            assert!(furthest <= Some(1), "{from:?} to {to:?}: {furthest:?}");
         }
     }
 }
