@@ -203,6 +203,8 @@ mod kernels {
                 Isa::Avx2 => avx2(tile),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx512 | Isa::Avx512Bf16 => avx512(tile),
+                Isa::Portable => dispatch::<[f32; 8], 4>(tile),
+                #[cfg(not(target_arch = "x86_64"))]
                 _ => dispatch::<[f32; 8], 4>(tile),
             }
         }
