@@ -148,6 +148,15 @@ mod shared {
             self.len
         }
 
+        /// The same slice without its first `count` elements.
+        ///
+        /// # Panics
+        /// When there are fewer.
+        pub(crate) fn after(&self, count: usize) -> Shared<'a, T> {
+            assert!(count <= self.len, "{count} of {}", self.len);
+            Shared { start: self.start.wrapping_add(count), len: self.len - count, ..*self }
+        }
+
         /// The elements of `range`.
         ///
         /// # Panics

@@ -6,20 +6,22 @@ use crate::isa::Isa;
 /// `target[row][..] = sum over k of left[row][k] * panel[k][..]` for whole tiles of rows.
 ///
 /// # Shapes
-/// `left` `[depth / BLOCK, rows, BLOCK]`, `panel` `[depth, width]`, `target` `[rows, width]`.
+/// `left` `[depth / BLOCK, all, BLOCK]` of which the first `rows` count, `panel` `[depth, width]`, `target`
+/// `[rows, width]`.
 ///
 /// # Panics
 /// When `rows` is no whole number of tiles, `width` neither one nor two vectors, or a slice is too short.
 pub(crate) fn blocked_product(
     isa: Isa,
     left: &[f32],
-    rows: usize,
+    [all, rows]: [usize; 2],
     depth: usize,
     panel: &[f32],
     width: usize,
     target: &mut [f32],
 ) {
-    let stride = rows * BLOCK;
+    let stride = all * BLOCK;
+    assert!(rows <= all, "{rows} rows of {all}");
     assert_eq!(rows % Registers::of(isa).rows, 0, "whole tiles of rows");
     assert!(depth > 0 && left.len() >= depth.div_ceil(BLOCK) * stride, "left side of {rows} x {depth}");
     tiles(isa, (Layout::Blocked { stride }, BLOCK), left, rows, depth, panel, width, target, false);

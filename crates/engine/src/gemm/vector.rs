@@ -26,6 +26,10 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// As `splat`.
     unsafe fn multiply(self, factor: Self) -> Self;
+    /// Begins to fetch the cache line at `source`, any address at all.
+    /// # Safety
+    /// As `splat`.
+    unsafe fn prefetch(source: *const f32);
 }
 
 #[expect(unsafe_code, reason = "loads and stores through pointers; the twin of the intrinsics")]
@@ -61,6 +65,8 @@ impl Vector for [f32; 8] {
     unsafe fn multiply(self, factor: Self) -> Self {
         std::array::from_fn(|lane| self[lane] * factor[lane])
     }
+    #[inline(always)]
+    unsafe fn prefetch(_source: *const f32) {}
 }
 
 /// Implements [`Vector`] by the intrinsics of one register width.
@@ -107,6 +113,12 @@ macro_rules! intrinsics {
             unsafe fn multiply(self, factor: Self) -> Self {
                 // SAFETY: the caller promises the instruction set.
                 unsafe { std::arch::x86_64::$multiply(self, factor) }
+            }
+            #[inline(always)]
+            unsafe fn prefetch(source: *const f32) {
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                // SAFETY: a prefetch may name any address.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(source.cast()) }
             }
         }
     };

@@ -3,7 +3,7 @@
 use super::direct;
 use super::geometry::Geometry;
 use super::winograd::{self, Direction, Filters};
-use crate::gemm::Store;
+use crate::gemm::{Registers, Store};
 use crate::pool::Pool;
 
 /// How a convolution is computed.
@@ -15,11 +15,37 @@ pub(crate) enum Method {
     Winograd,
 }
 
+/// Whether weights are rearranged once or for every batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weights {
+    /// Those of a finished network.
+    Fixed,
+    /// Those of a network in training.
+    Changing,
+}
+
 impl Method {
-    /// The method for the forward pass and the gradient towards the input.
-    pub(crate) fn of(geometry: &Geometry) -> Method {
+    /// The method that costs less, by shapes alone.
+    ///
+    /// Counted in multiply-adds for each pair of an input and an output channel. The definition takes one for
+    /// each of nine taps and each output position. Minimal filtering takes one for each of 36 elements and each
+    /// tile, whose number is rounded up to whole tiles of registers; but its filters are four times larger.
+    /// Measured with AVX-512, to read an element costs as much as 35 multiply-adds where all filters come from
+    /// memory, and to transform it first as much again. With few channels the transforms of activations, which
+    /// this does not count, weigh more than the products.
+    pub(crate) fn of(pool: &Pool, geometry: &Geometry, weights: Weights) -> Method {
         let channels = geometry.source.channels.min(geometry.target.channels);
-        if winograd::applies(geometry) && channels >= 16 { Method::Winograd } else { Method::Direct }
+        if !winograd::applies(geometry) || channels < 16 {
+            return Method::Direct;
+        }
+        let element = match weights {
+            Weights::Fixed => 35,
+            Weights::Changing => 70,
+        };
+        let rows = |count: usize| count.next_multiple_of(Registers::of(pool.isa()).rows);
+        let filtering = 36 * (rows(winograd::count_tiles(geometry)) + element);
+        let definition = 9 * (rows(geometry.images * geometry.target.positions()) + element);
+        if filtering < definition { Method::Winograd } else { Method::Direct }
     }
 }
 
@@ -54,10 +80,23 @@ pub(crate) fn rearrange_forward(
     }
 }
 
+/// Floats of workspace that [`forward`] needs.
+pub(crate) fn forward_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
+    match method {
+        Method::Direct => 0,
+        Method::Winograd => {
+            let shape = filters(pool, geometry, Direction::Forward);
+            winograd::convolve_workspace_len(pool, geometry, shape)
+        }
+    }
+}
+
 /// `target = source * weights (+ bias)`, the weights rearranged by [`rearrange_forward`].
 ///
 /// # Shapes
-/// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`, `bias` `[out]`.
+/// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`, `bias` `[out]`;
+/// `workspace` is [`forward_workspace_len`] floats.
+#[expect(clippy::too_many_arguments, reason = "a convolution has this many operands")]
 pub(crate) fn forward(
     pool: &Pool,
     method: Method,
@@ -65,29 +104,34 @@ pub(crate) fn forward(
     source: &[f32],
     rearranged: &[f32],
     bias: Option<&[f32]>,
+    workspace: &mut [f32],
     target: &mut [f32],
 ) {
     match method {
         Method::Direct => direct::forward(pool, geometry, source, rearranged, bias, target),
         Method::Winograd => {
             let shape = filters(pool, geometry, Direction::Forward);
-            winograd::convolve(pool, geometry, source, shape, rearranged, bias, target, Store::Replace);
+            let store = Store::Replace;
+            winograd::convolve(pool, geometry, source, shape, rearranged, bias, workspace, target, store);
         }
     }
 }
 
-/// Floats that [`input_gradient`] needs for rearranged weights.
-pub(crate) fn input_gradient_weights_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
+/// Floats that [`input_gradient`] needs for rearranged weights and transforms.
+pub(crate) fn input_gradient_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
     match method {
         Method::Direct => direct::input_gradient_panels_len(pool, geometry),
-        Method::Winograd => filters(pool, geometry, Direction::Backward).len(),
+        Method::Winograd => {
+            let shape = filters(pool, geometry, Direction::Backward);
+            shape.len() + winograd::convolve_workspace_len(pool, geometry, shape)
+        }
     }
 }
 
 /// `d_source (=|+=) d_target * transposed weights`: the gradient with respect to the activations.
 ///
 /// # Shapes
-/// `weights` `[taps, in, out]`; `scratch` is [`input_gradient_weights_len`] floats.
+/// `weights` `[taps, in, out]`; `workspace` is [`input_gradient_workspace_len`] floats.
 #[expect(clippy::too_many_arguments, reason = "a gradient has this many operands")]
 pub(crate) fn input_gradient(
     pool: &Pool,
@@ -95,18 +139,19 @@ pub(crate) fn input_gradient(
     geometry: &Geometry,
     d_target: &[f32],
     weights: &[f32],
-    scratch: &mut [f32],
+    workspace: &mut [f32],
     d_source: &mut [f32],
     store: Store,
 ) {
     match method {
         Method::Direct => {
-            direct::input_gradient(pool, geometry, d_target, weights, scratch, d_source, store);
+            direct::input_gradient(pool, geometry, d_target, weights, workspace, d_source, store);
         }
         Method::Winograd => {
             let shape = filters(pool, geometry, Direction::Backward);
-            shape.transform(pool, weights, scratch);
-            winograd::convolve(pool, geometry, d_target, shape, scratch, None, d_source, store);
+            let (filters, workspace) = workspace.split_at_mut(shape.len());
+            shape.transform(pool, weights, filters);
+            winograd::convolve(pool, geometry, d_target, shape, filters, None, workspace, d_source, store);
         }
     }
 }

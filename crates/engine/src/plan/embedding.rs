@@ -19,6 +19,8 @@ pub struct EmbeddingPlan {
     image: Value,
     steps: Vec<Step>,
     arena: Arena,
+    /// Transforms of one layer's activations.
+    workspace: Buffer,
 }
 
 /// One operation with everything that it reads but activations.
@@ -105,7 +107,14 @@ impl EmbeddingPlan {
             layout.touch(last.output, network.nodes.len());
         }
         let dimension = network.feature_dimension();
-        Ok(EmbeddingPlan { batch, dimension, image, steps, arena: layout.place() })
+        let workspace = steps.iter().map(|step| match &step.operation {
+            Operation::Full { geometry, method, .. } => {
+                convolution::forward_workspace_len(pool, *method, geometry)
+            }
+            _ => 0,
+        });
+        let workspace = Buffer::zeros(workspace.max().unwrap_or(0));
+        Ok(EmbeddingPlan { batch, dimension, image, steps, arena: layout.place(), workspace })
     }
 
     /// The most images that [`EmbeddingPlan::forward`] takes.
@@ -132,7 +141,7 @@ impl EmbeddingPlan {
         assert!(images <= self.batch, "{images} images in a plan for {}", self.batch);
         pointwise::normalise(pool, pixels.bytes, pixels.mean, pixels.scale, &mut image[..pixels.bytes.len()]);
         for step in &self.steps {
-            run(pool, step, &mut self.arena, images, self.batch);
+            run(pool, step, &mut self.arena, self.workspace.as_mut_slice(), images, self.batch);
         }
         self.steps.last().map_or(&[], |step| &self.arena.read(step.output)[..images * self.dimension])
     }
@@ -155,7 +164,7 @@ fn operation(
                 Operation::Depthwise { geometry, weights: required(Role::Weight).to_vec(), bias: bias() }
             }
             Some((geometry, Kind::Full)) => {
-                let method = Method::of(&geometry);
+                let method = Method::of(pool, &geometry, convolution::Weights::Fixed);
                 let mut panels = Buffer::zeros(convolution::forward_weights_len(pool, method, &geometry));
                 let weights = required(Role::Weight);
                 convolution::rearrange_forward(pool, method, &geometry, weights, panels.as_mut_slice());
@@ -182,7 +191,7 @@ fn operation(
     })
 }
 
-fn run(pool: &Pool, step: &Step, arena: &mut Arena, images: usize, batch: usize) {
+fn run(pool: &Pool, step: &Step, arena: &mut Arena, workspace: &mut [f32], images: usize, batch: usize) {
     let part = |whole: &'_ [f32]| whole.len() / batch * images;
     match &step.operation {
         Operation::Add => {
@@ -198,7 +207,7 @@ fn run(pool: &Pool, step: &Step, arena: &mut Arena, images: usize, batch: usize)
                 Operation::Full { geometry, method, panels, bias } => {
                     let geometry = Geometry { images, ..*geometry };
                     let (panels, bias) = (panels.as_slice(), bias.as_deref());
-                    convolution::forward(pool, *method, &geometry, source, panels, bias, output);
+                    convolution::forward(pool, *method, &geometry, source, panels, bias, workspace, output);
                 }
                 Operation::Depthwise { geometry, weights, bias } => {
                     let geometry = Geometry { images, ..*geometry };

@@ -8,7 +8,7 @@ use super::{Pixels, PlanError};
 use crate::buffer::Buffer;
 use crate::gemm::Store;
 use crate::gradients::Gradients;
-use crate::kernels::convolution::Method;
+use crate::kernels::convolution::{Method, Weights};
 use crate::kernels::{Geometry, batch_norm, column, convolution, depthwise, dropout, pointwise, prelu};
 use crate::parameters::{Entry, Parameters};
 use crate::pool::Pool;
@@ -21,8 +21,8 @@ pub struct TrainingPlan {
     nodes: Vec<Planned>,
     image: Value,
     arena: Arena,
-    /// The weights of one layer, rearranged for its product, or what its weights' gradient is summed from.
-    panels: Buffer,
+    /// The weights of one layer, rearranged for its product, and transforms of its activations.
+    workspace: Buffer,
     partials: Buffer,
     dropout_seed: u64,
 }
@@ -84,17 +84,18 @@ impl TrainingPlan {
             layout.touch(last.output, count);
         }
         plan_gradients(network, &shapes, batch, &mut layout, &mut nodes);
-        let panels =
+        let workspace =
             nodes.iter().filter_map(|node| node.geometry).filter(|(_, kind)| *kind == Kind::Full).map(
                 |(geometry, _)| {
-                    let method = Method::of(&geometry);
-                    convolution::forward_weights_len(pool, method, &geometry)
-                        .max(convolution::input_gradient_weights_len(pool, method, &geometry))
-                        .max(convolution::weight_gradient_workspace_len(pool, method, &geometry))
+                    let method = Method::of(pool, &geometry, Weights::Changing);
+                    (convolution::forward_weights_len(pool, method, &geometry)
+                        + convolution::forward_workspace_len(pool, method, &geometry))
+                    .max(convolution::input_gradient_workspace_len(pool, method, &geometry))
+                    .max(convolution::weight_gradient_workspace_len(pool, method, &geometry))
                 },
             );
         Ok(TrainingPlan {
-            panels: Buffer::zeros(panels.max().unwrap_or(0)),
+            workspace: Buffer::zeros(workspace.max().unwrap_or(0)),
             partials: Buffer::zeros(node::partials_len(network, &shapes)),
             network: network.clone(),
             batch,
@@ -142,7 +143,7 @@ impl TrainingPlan {
     /// Bytes that the plan holds.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let floats = self.arena.len() + self.panels.as_slice().len() + self.partials.as_slice().len();
+        let floats = self.arena.len() + self.workspace.as_slice().len() + self.partials.as_slice().len();
         floats * size_of::<f32>()
     }
 
@@ -161,10 +162,13 @@ impl TrainingPlan {
                 let bias = node::parameter(entries, trained, index, Role::Bias);
                 match kind {
                     Kind::Full => {
-                        let method = Method::of(&geometry);
-                        let panels = self.panels.as_mut_slice();
+                        let method = Method::of(pool, &geometry, Weights::Changing);
+                        let len = convolution::forward_weights_len(pool, method, &geometry);
+                        let (panels, workspace) = self.workspace.as_mut_slice().split_at_mut(len);
                         convolution::rearrange_forward(pool, method, &geometry, weights, panels);
-                        convolution::forward(pool, method, &geometry, source, panels, bias, output);
+                        convolution::forward(
+                            pool, method, &geometry, source, panels, bias, workspace, output,
+                        );
                     }
                     Kind::Depthwise => depthwise::forward(pool, &geometry, source, weights, bias, output),
                 }
@@ -262,10 +266,10 @@ impl TrainingPlan {
                 if let Some(d_weights) = gradients.of(entries, index, Role::Weight) {
                     match kind {
                         Kind::Full => {
-                            let method = Method::of(&geometry);
-                            let panels = self.panels.as_mut_slice();
+                            let method = Method::of(pool, &geometry, Weights::Changing);
+                            let workspace = self.workspace.as_mut_slice();
                             convolution::weight_gradient(
-                                pool, method, &geometry, input, d_target, panels, d_weights,
+                                pool, method, &geometry, input, d_target, workspace, d_weights,
                             );
                         }
                         Kind::Depthwise => {
@@ -278,10 +282,10 @@ impl TrainingPlan {
                 let weights = required(Role::Weight);
                 match kind {
                     Kind::Full => {
-                        let panels = self.panels.as_mut_slice();
-                        let method = Method::of(&geometry);
+                        let workspace = self.workspace.as_mut_slice();
+                        let method = Method::of(pool, &geometry, Weights::Changing);
                         convolution::input_gradient(
-                            pool, method, &geometry, d_target, weights, panels, d_source, store,
+                            pool, method, &geometry, d_target, weights, workspace, d_source, store,
                         );
                     }
                     Kind::Depthwise => {

@@ -24,21 +24,67 @@ pub(crate) fn applies(geometry: &Geometry) -> bool {
     geometry.kernel == [3, 3] && geometry.stride == 1 && geometry.padding == 1
 }
 
-/// Floats of transformed activations that a task keeps in the second-level cache, unless they are those of two
+/// Tiles of a convolution's output.
+pub(crate) fn count_tiles(geometry: &Geometry) -> usize {
+    Tiles::new(geometry.images, geometry.target).count()
+}
+
+/// Floats of transformed activations that a task keeps in the second-level cache, unless they are those of few
 /// tiles of registers.
 const BLOCK_FLOATS: usize = 144 * 1024;
+/// Floats of filters from which on memory rather than the last-level cache delivers them: then a task takes more
+/// tiles for each time that it reads them.
+const LARGE_FILTERS: usize = 4 * 1024 * 1024;
+/// With at most so many tiles, and so many floats of their transforms, all are transformed before the first
+/// product and the panels of filters are the tasks: every filter is read once, and there are enough tasks.
+const FEW_TILES: (usize, usize) = (256, 1024 * 1024);
+/// Tiles in a block of products where the filters' panels are the tasks.
+const TILES_OF_PANEL: usize = 112;
 
-/// Tiles that a task takes: they are cut evenly, in whole tiles of registers.
-fn tiles_in_task(pool: &Pool, count: usize, channels: usize) -> usize {
-    let rows = Registers::of(pool.isa()).rows;
-    let most = (BLOCK_FLOATS / (PLANES * channels) / rows).max(2) * rows;
-    count.div_ceil(count.div_ceil(most)).next_multiple_of(rows)
+/// Who shares the work of a convolution, and in what blocks.
+#[derive(Clone, Copy, Debug)]
+enum Tasks {
+    /// Blocks of so many tiles, each from its transform to its outputs.
+    Tiles(usize),
+    /// Panels of filters and blocks of so many tiles, after the transforms of all.
+    Panels(usize),
+}
+
+impl Tasks {
+    fn of(pool: &Pool, count: usize, from: usize, to: usize) -> Tasks {
+        let registers = Registers::of(pool.isa()).rows;
+        let channels = from.next_multiple_of(BLOCK);
+        let each = count.next_multiple_of(registers);
+        if count <= FEW_TILES.0 && PLANES * count * channels <= FEW_TILES.1 {
+            return Tasks::Panels(each.min(TILES_OF_PANEL / registers * registers));
+        }
+        let least = if PLANES * channels * to > LARGE_FILTERS { 5 } else { 2 };
+        Tasks::Tiles(each.min((BLOCK_FLOATS / (PLANES * channels) / registers).max(least) * registers))
+    }
+}
+
+/// Where the transforms of all tiles lie when they are made before the first product: blocks of tiles after one
+/// another, each with its planes.
+fn all_blocks(count: usize, each: usize, channels: usize) -> (Planes, usize) {
+    let layout = Planes::blocks(each, channels);
+    (layout, count.div_ceil(each) * layout.len())
+}
+
+/// Floats of workspace that [`convolve`] needs.
+pub(crate) fn convolve_workspace_len(pool: &Pool, geometry: &Geometry, shape: Filters) -> usize {
+    let count = Tiles::new(geometry.images, geometry.source).count();
+    let from = shape.panels.depth;
+    match Tasks::of(pool, count, from, shape.panels.columns) {
+        Tasks::Tiles(_) => 0,
+        Tasks::Panels(each) => all_blocks(count, each, from).1,
+    }
 }
 
 /// `target (=|+=) source * filters (+ bias)`, for the direction that `filters` were transformed for.
 ///
 /// # Shapes
-/// `source` `[images, height, width, from]`, `target` `[images, height, width, to]`, `bias` `[to]`.
+/// `source` `[images, height, width, from]`, `target` `[images, height, width, to]`, `bias` `[to]`; `workspace`
+/// is [`convolve_workspace_len`] floats.
 ///
 /// # Panics
 /// When a length does not fit the sizes.
@@ -50,6 +96,7 @@ pub(crate) fn convolve(
     shape: Filters,
     filters: &[f32],
     bias: Option<&[f32]>,
+    workspace: &mut [f32],
     target: &mut [f32],
     store: Store,
 ) {
@@ -57,25 +104,55 @@ pub(crate) fn convolve(
     assert!(filters.len() >= shape.len(), "{} floats for filters of {}", filters.len(), shape.len());
     let maps = |channels| Tiles::new(geometry.images, net::Shape { channels, ..geometry.source });
     let (from, to) = (maps(panels.depth), maps(panels.columns));
-    let each = tiles_in_task(pool, from.count(), panels.depth.next_multiple_of(BLOCK));
+    let count = from.count();
+    let tasks = Tasks::of(pool, count, panels.depth, panels.columns);
+    let (Tasks::Tiles(each) | Tasks::Panels(each)) = tasks;
     let layout = Planes::blocks(each, panels.depth);
-    let width = panels.panel(0).width;
-    let stride = each * width + BLOCK;
+    let stride = each * panels.panel(0).width + BLOCK;
     let outputs = Outputs { tiles: &to, target: Shared::new(target), bias, accumulate: store == Store::Add };
-    pool.run(from.count().div_ceil(each), |task, scratch| {
-        let taken = task * each..((task + 1) * each).min(from.count());
-        let (spread, products) = scratch.at_least(layout.len() + PLANES * stride).split_at_mut(layout.len());
-        tiles::spread(isa, Patch::Source, &from, taken.clone(), source, layout, 0, Shared::new(spread));
-        for index in 0..panels.count() {
-            multiply_panel(pool, each, layout, spread, shape, filters, index, products, stride);
-            let panel = panels.panel(index);
-            let columns = panel.first_column..panel.first_column + panel.columns;
-            tiles::merge(isa, outputs, taken.clone(), columns, products, [stride, panel.width]);
+    let taken = |block: usize| block * each..((block + 1) * each).min(count);
+    let finish = |block: usize, index: usize, spread: &[f32], products: &mut [f32]| {
+        // The last block may have fewer tiles of registers.
+        let rows = taken(block).len().next_multiple_of(Registers::of(isa).rows);
+        multiply_panel(pool, rows, layout, spread, shape, filters, index, products, stride);
+        let panel = panels.panel(index);
+        let columns = panel.first_column..panel.first_column + panel.columns;
+        tiles::merge(isa, outputs, taken(block), columns, products, [stride, panel.width]);
+    };
+    let blocks = count.div_ceil(each);
+    match tasks {
+        Tasks::Tiles(_) => pool.run(blocks, |block, scratch| {
+            let (spread, products) =
+                scratch.at_least(layout.len() + PLANES * stride).split_at_mut(layout.len());
+            tiles::spread(isa, Patch::Source, &from, taken(block), source, layout, 0, Shared::new(spread));
+            for index in 0..panels.count() {
+                finish(block, index, spread, products);
+            }
+        }),
+        Tasks::Panels(_) => {
+            /// Tiles that one task transforms.
+            const TRANSFORMED: usize = 8;
+            let spread = &mut workspace[..blocks * layout.len()];
+            let parts = each.div_ceil(TRANSFORMED);
+            let shared = Shared::new(&mut *spread);
+            pool.run(blocks * parts, |task, _| {
+                let (block, part) = (task / parts, task % parts);
+                let (all, first) = (taken(block), part * TRANSFORMED);
+                let here = (all.start + first).min(all.end)..(all.start + first + TRANSFORMED).min(all.end);
+                let place = block * layout.len();
+                tiles::spread(isa, Patch::Source, &from, here, source, layout, first, shared.after(place));
+            });
+            let spread = &*spread;
+            pool.run(panels.count() * blocks, |task, scratch| {
+                let (index, block) = (task / blocks, task % blocks);
+                let products = scratch.at_least(PLANES * stride);
+                finish(block, index, &spread[block * layout.len()..][..layout.len()], products);
+            });
         }
-    });
+    }
 }
 
-/// All 36 products of `rows` transformed tiles with panel `index` of the filters.
+/// All 36 products of the first `rows` transformed tiles with panel `index` of the filters.
 #[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
 fn multiply_panel(
     pool: &Pool,
@@ -93,7 +170,7 @@ fn multiply_panel(
         let left = &spread[plane * layout.stride..][..layout.stride];
         let right = &filters[plane * shape.stride + panel.start..][..depth * panel.width];
         let target = &mut products[plane * stride..][..rows * panel.width];
-        blocked_product(pool.isa(), left, rows, depth, right, panel.width, target);
+        blocked_product(pool.isa(), left, [layout.tiles(), rows], depth, right, panel.width, target);
     }
 }
 
@@ -120,7 +197,7 @@ mod tests {
     }
 
     /// Heights and widths of every remainder by four, less than a tile, and many; channels around vectors and
-    /// panels; tiles of one task and of several.
+    /// panels; few tiles, whose tasks are panels, and many; more tiles than a section of the weights' gradient.
     fn geometries() -> Vec<Geometry> {
         let shapes = [
             (1, 1, 1, 1, 1),
@@ -128,7 +205,8 @@ mod tests {
             (3, 7, 6, 33, 5),
             (1, 4, 9, 17, 64),
             (2, 13, 10, 64, 33),
-            (40, 8, 7, 16, 48),
+            (70, 8, 7, 16, 48),
+            (400, 2, 2, 100, 60),
         ];
         let geometry = |(images, height, width, inputs, outputs)| Geometry {
             images,
@@ -157,7 +235,9 @@ mod tests {
                     let shape = Filters::new(&pool, inputs, outputs, direction);
                     let mut filters = vec![f32::NAN; shape.len()];
                     shape.transform(&pool, &weights, &mut filters);
-                    convolve(&pool, &geometry, from, shape, &filters, bias, to, store);
+                    let len = convolve_workspace_len(&pool, &geometry, shape);
+                    let work = &mut vec![f32::NAN; len];
+                    convolve(&pool, &geometry, from, shape, &filters, bias, work, to, store);
                 };
 
                 let mut target = vec![f32::NAN; geometry.target_len()];
@@ -196,7 +276,8 @@ mod tests {
             let mut filters = vec![0.0; shape.len()];
             shape.transform(&pool, &weights, &mut filters);
             let mut target = vec![0.0; geometry.target_len()];
-            convolve(&pool, &geometry, &source, shape, &filters, None, &mut target, Store::Replace);
+            let work = &mut vec![0.0; convolve_workspace_len(&pool, &geometry, shape)];
+            convolve(&pool, &geometry, &source, shape, &filters, None, work, &mut target, Store::Replace);
             target
         };
         let once = run(1);

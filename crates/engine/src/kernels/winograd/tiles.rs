@@ -41,24 +41,26 @@ impl Tiles {
         self.images * self.shape.elements()
     }
 
-    /// Offsets of the pixels of the square of `SIZE` whose first pixel lies `before` pixels before that of
-    /// `tile`, above and to the left; `None` outside the image.
+    /// Calls `visit(row, column, offset)` for the pixels of the square of `SIZE` whose first pixel lies `before`
+    /// pixels before that of `tile`, above and to the left; the offset is `None` outside the image.
     #[inline(always)]
-    fn square<const SIZE: usize>(&self, tile: usize, before: usize) -> [[Option<usize>; SIZE]; SIZE] {
+    fn square<const SIZE: usize>(
+        &self,
+        tile: usize,
+        before: usize,
+        mut visit: impl FnMut(usize, usize, Option<usize>),
+    ) {
         let Shape { height, width, channels } = self.shape;
         let (position, left) = (tile / self.across, tile % self.across * OUTPUTS);
         let (image, top) = (position / self.down, position % self.down * OUTPUTS);
-        let mut offsets = [[None; SIZE]; SIZE];
-        for (row, offsets) in offsets.iter_mut().enumerate() {
+        for row in 0..SIZE {
             let y = (top + row).wrapping_sub(before);
-            for (column, offset) in offsets.iter_mut().enumerate() {
+            let line = (image * height).wrapping_add(y).wrapping_mul(width);
+            for column in 0..SIZE {
                 let x = (left + column).wrapping_sub(before);
-                if y < height && x < width {
-                    *offset = Some(((image * height + y) * width + x) * channels);
-                }
+                visit(row, column, (y < height && x < width).then(|| (line + x) * channels));
             }
         }
-        offsets
     }
 }
 
@@ -103,6 +105,17 @@ impl Planes {
     pub(super) fn rows(tiles: usize, channels: usize) -> Planes {
         let channels = channels.next_multiple_of(BLOCK);
         Planes { stride: odd_lines(tiles * channels), order: Order::Rows { channels } }
+    }
+
+    /// Tiles in a block of channels.
+    ///
+    /// # Panics
+    /// When the planes are not in blocks.
+    pub(super) fn tiles(&self) -> usize {
+        match self.order {
+            Order::Blocks { tiles } => tiles,
+            Order::Panels(_) | Order::Rows { .. } => panic!("planes without blocks: {self:?}"),
+        }
     }
 
     /// Floats of all planes.
@@ -150,6 +163,9 @@ pub(super) fn spread(
 ) {
     assert_eq!(source.len(), tiles.len(), "maps of {tiles:?}");
     assert!(taken.end <= tiles.count() && planes.len() >= layout.len(), "planes of {layout:?}");
+    if taken.is_empty() {
+        return;
+    }
     #[expect(unsafe_code, reason = "transforms whole vectors")]
     // SAFETY: the assertions above; offsets of pixels lie in the maps, the caller's layout has room for the
     // tiles taken, and their rows belong to its task alone.
@@ -172,6 +188,42 @@ pub(super) fn spread(
 /// The most lanes of a vector.
 const MAX_LANES: usize = 16;
 
+/// What stands for a vector of a pixel outside the image.
+static OUTSIDE: [f32; MAX_LANES] = [0.0; MAX_LANES];
+
+/// Where the vectors of one pixel are: `start`, and that many channels on where `reach` is all ones.
+#[derive(Clone, Copy)]
+struct Pixel {
+    start: *const f32,
+    reach: usize,
+}
+
+impl Pixel {
+    const OUTSIDE: Pixel = Pixel { start: OUTSIDE.as_ptr(), reach: 0 };
+
+    /// Those of a tile's square.
+    #[inline(always)]
+    fn of_square<const SIZE: usize>(
+        tiles: &Tiles,
+        tile: usize,
+        before: usize,
+        source: &[f32],
+    ) -> [[Pixel; SIZE]; SIZE] {
+        let mut pixels = [[Pixel::OUTSIDE; SIZE]; SIZE];
+        tiles.square::<SIZE>(tile, before, |row, column, offset| {
+            if let Some(offset) = offset {
+                pixels[row][column] = Pixel { start: source[offset..].as_ptr(), reach: usize::MAX };
+            }
+        });
+        pixels
+    }
+
+    #[inline(always)]
+    fn channel(self, channel: usize) -> *const f32 {
+        self.start.wrapping_add(channel & self.reach)
+    }
+}
+
 /// Makes a loop over tiles and vectors of channels around one transform.
 macro_rules! spread_tiles {
     ($name:ident, $transform:path, $size:expr, $before:expr) => {
@@ -186,36 +238,49 @@ macro_rules! spread_tiles {
             planes: Shared<'_, f32>,
         ) {
             let channels = tiles.shape.channels;
-            for (row, tile) in taken.enumerate() {
-                let square = tiles.square::<{ $size }>(tile, $before);
+            let whole = channels - channels % V::LANES;
+            let mut ahead = Pixel::of_square::<{ $size }>(tiles, taken.start, $before, source);
+            for (row, tile) in taken.clone().enumerate() {
+                let pixels = ahead;
+                if tile + 1 < taken.end {
+                    ahead = Pixel::of_square::<{ $size }>(tiles, tile + 1, $before, source);
+                }
                 for channel in (0..channels).step_by(V::LANES) {
-                    let lanes = V::LANES.min(channels - channel);
                     let (offset, step) = layout.place(channel);
+                    let start = offset + (first + row) * step;
+                    assert!(start + V::LANES <= layout.stride, "tile past its plane");
                     // SAFETY: whole vectors are read where the pixel has as many channels left, else from a
                     // copy on the stack; the assertion holds the last store.
                     unsafe {
+                        // What the next tile reads and this one does not.
+                        for line in &ahead {
+                            for pixel in &line[2 * $before..] {
+                                V::prefetch(pixel.channel(channel));
+                            }
+                        }
                         let mut patch = [[V::splat(0.0); $size]; $size];
-                        for (patch, square) in patch.iter_mut().zip(&square) {
-                            for (value, pixel) in patch.iter_mut().zip(square) {
-                                let Some(pixel) = pixel else { continue };
-                                if lanes == V::LANES {
-                                    *value = V::load(source.as_ptr().add(pixel + channel));
-                                } else {
-                                    let mut whole = [0.0; MAX_LANES];
-                                    whole[..lanes].copy_from_slice(&source[pixel + channel..][..lanes]);
-                                    *value = V::load(whole.as_ptr());
+                        if channel < whole {
+                            for (patch, pixels) in patch.iter_mut().zip(&pixels) {
+                                for (value, pixel) in patch.iter_mut().zip(pixels) {
+                                    *value = V::load(pixel.channel(channel));
+                                }
+                            }
+                        } else {
+                            for (patch, pixels) in patch.iter_mut().zip(&pixels) {
+                                for (value, pixel) in patch.iter_mut().zip(pixels) {
+                                    let mut lanes = [0.0; MAX_LANES];
+                                    for (lane, value) in lanes[..channels - whole].iter_mut().enumerate() {
+                                        *value = *pixel.channel(channel + lane);
+                                    }
+                                    *value = V::load(lanes.as_ptr());
                                 }
                             }
                         }
                         let spread = $transform(&patch);
-                        let start = offset + (first + row) * step;
-                        assert!(start + V::LANES <= layout.stride, "tile past its plane");
                         let mut place = planes.range(0..0).as_mut_ptr().add(start);
-                        for line in &spread {
-                            for value in line {
-                                value.store(place);
-                                place = place.wrapping_add(layout.stride);
-                            }
+                        for value in spread.as_flattened() {
+                            value.store(place);
+                            place = place.wrapping_add(layout.stride);
                         }
                     }
                 }
@@ -278,7 +343,8 @@ unsafe fn merge_tiles<V: Vector>(
     [stride, width]: [usize; 2],
 ) {
     for (row, tile) in taken.enumerate() {
-        let square = outputs.tiles.square::<OUTPUTS>(tile, 0);
+        let mut square = [[None; OUTPUTS]; OUTPUTS];
+        outputs.tiles.square::<OUTPUTS>(tile, 0, |row, column, offset| square[row][column] = offset);
         for channel in columns.clone().step_by(V::LANES) {
             let lanes = V::LANES.min(columns.end - channel);
             // SAFETY: `merge` checked that the products hold the tile's rows, whose width is that of whole
