@@ -94,11 +94,6 @@ impl Stage {
         }
     }
 
-    /// Prints a remark above the bar.
-    pub(crate) fn note(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
-    }
-
     /// Ends the stage; its bar goes away.
     pub(crate) fn finish(self) {
         drop(self);

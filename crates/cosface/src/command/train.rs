@@ -190,7 +190,7 @@ fn open(recipe: &CheckedRecipe) -> anyhow::Result<Arc<Store>> {
         terminal::note(&format!("skipped: {skipped}"));
     }
     if !images.skipped().is_empty() {
-        terminal::note(&format!("{} images skipped", images.skipped().len()));
+        terminal::note(&format!("unreadable images left out: {}", images.skipped().len()));
     }
     Ok(Arc::new(images))
 }
@@ -238,11 +238,11 @@ pub(crate) fn train(
         stage.show_with_time(progress.step, &format!("{loss} {speed}"), progress.time_left);
     };
     let mut validate = |model: &Model| {
+        // Measuring shows a bar of its own.
+        drop(stage.borrow_mut().take());
         let values = measure(recipe, model).map_err(anyhow::Error::into_boxed_dyn_error)?;
-        if let Some(stage) = &*stage.borrow() {
-            let text = |(name, value): (&String, &f64)| format!("{name} {value:.4}");
-            stage.note(&format!("validation: {}", values.iter().map(text).collect::<Vec<_>>().join(", ")));
-        }
+        let text = |(name, value): (&String, &f64)| format!("{name} {value:.4}");
+        terminal::note(&format!("validation: {}", values.iter().map(text).collect::<Vec<_>>().join(", ")));
         Ok(values)
     };
     let outcome = training.run(run, stop, &mut Hooks { progress: &mut show, validate: &mut validate });

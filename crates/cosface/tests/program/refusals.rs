@@ -61,7 +61,13 @@ fn unreadable_images_can_be_skipped_but_never_a_whole_person() {
     let mut arguments = workshop.training("skipped", &[]);
     arguments.push("--skip-unreadable".to_owned());
     let stderr = cosface(&arguments).success().stderr;
-    for part in ["skipped: ", "p3/cut.jpg: the file is truncated", "p1/text.png", "30 images of 6 people"] {
+    for part in [
+        "skipped: ",
+        "p3/cut.jpg: the file is truncated",
+        "p1/text.png",
+        "left out: 2",
+        "30 images of 6 people",
+    ] {
         assert!(stderr.contains(part), "{part:?} is not in: {stderr}");
     }
     assert_eq!(stderr.matches("skipped: ").count(), 2, "{stderr}");
