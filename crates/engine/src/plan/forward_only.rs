@@ -148,7 +148,7 @@ impl Operation {
             Operation::Pool(windows) => pooling::windows(pool, windows, source, output),
             Operation::GlobalAverage { channels } => pooling::global_average(pool, source, *channels, output),
             Operation::Upsample { shape, factor } => {
-                arrangement::upsample(pool, source, *shape, *factor, output)
+                arrangement::upsample(pool, source, *shape, *factor, output);
             }
             Operation::Slice { shape, slice } => arrangement::slice(pool, source, *shape, slice, output),
             Operation::Multiply | Operation::MultiplyChannels { .. } | Operation::Columns { .. } => {
