@@ -22,8 +22,8 @@ mod weights;
 
 pub use architecture::{Architecture, ArchitectureError, Family, INPUT_SIDES, WIDTHS};
 pub use card::{
-    Card, CardError, ChannelOrder, FlipRule, LandmarkTemplate, Margin, Preprocessing, TrainingData,
-    UnknownFlipRule,
+    Calibration, Card, CardError, ChannelOrder, FlipRule, LandmarkTemplate, Margin, Preprocessing,
+    TrainingData, UnknownFlipRule,
 };
 pub use check::{
     CHANNELS_AT_MOST, ELEMENTS_AT_MOST, INPUTS_AT_MOST, KERNEL_AT_MOST, NODES_AT_MOST, NetworkError,
@@ -31,7 +31,7 @@ pub use check::{
 };
 pub use cost::{Cost, Storage, TrainingMemory};
 pub use fold::fold_batch_norm;
-pub use import::{ImportDescription, ImportError, NameRules};
+pub use import::{ImportDescription, ImportError, NameRules, OnnxDescription};
 pub use init::{Init, initialise};
 pub use model::{FORMAT_VERSION, Fingerprint, InvalidModel, Model, ModelFileError};
 pub use network::{Input, Network, Node, Source};

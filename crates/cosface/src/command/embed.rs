@@ -4,20 +4,26 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use cosface::Embedder;
+use cosface::{Aligner, Embedder, Features, template_of};
 use face::Embedding;
 use net::tensor_file::{self, NamedArray, ValuesRef};
 
-use super::evaluate::{fit, is_image, rule_of};
+use super::evaluate::{fit, rule_of};
+use super::faces::{Search, collect};
 use super::terminal::{self, Stage};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Model file
     model: PathBuf,
-    /// Aligned crops, or folders of them at any depth
+    /// Aligned crops or, with a detector, photographs; or folders of them at any depth
     #[arg(required = true)]
     images: Vec<PathBuf>,
+    /// Finds and aligns the faces of photographs: an ONNX file of YuNet or SCRFD, or a folder with MTCNN's files
+    #[arg(long, conflicts_with = "resize")]
+    detector: Option<PathBuf>,
+    #[command(flatten)]
+    search: Search,
     /// File to write: tensor `embeddings` [images, dimension] in f32; names, model fingerprint and flip rule as metadata
     #[arg(long)]
     out: PathBuf,
@@ -41,8 +47,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut embedder = Embedder::open(&arguments.model, arguments.threads)?;
     let flip = embedder.model().card().preprocessing.flip;
     let mut stage = Stage::start("embed", files.len() as u64);
-    let features =
-        embedder.features(files.clone(), arguments.resize, flip, &mut |done| stage.show(done as u64, ""))?;
+    let (features, files) = match &arguments.detector {
+        None => {
+            let mut shown = |done| stage.show(done as u64, "");
+            (embedder.features(files.clone(), arguments.resize, flip, &mut shown)?, files)
+        }
+        Some(detector) => photographs(arguments, detector, &files, &mut embedder, &mut stage)?,
+    };
     stage.finish();
 
     let rule = rule_of(flip);
@@ -65,21 +76,29 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A file as it is named; a folder as its image files in order of their names, at any depth.
-fn collect(path: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    if !fs_err::metadata(path)?.is_dir() {
-        files.push(path.to_owned());
-        return Ok(());
-    }
-    let entries = fs_err::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
-    let mut paths: Vec<PathBuf> = entries.iter().map(fs_err::DirEntry::path).collect();
-    paths.sort();
-    for path in paths {
-        if fs_err::metadata(&path)?.is_dir() {
-            collect(&path, files)?;
-        } else if is_image(&path) {
-            files.push(path);
+/// Features of the chosen faces of each photograph, and the photograph of each. One without a face is an error.
+fn photographs(
+    arguments: &Arguments,
+    detector: &Path,
+    files: &[PathBuf],
+    embedder: &mut Embedder,
+    stage: &mut Stage,
+) -> anyhow::Result<(Vec<Features>, Vec<PathBuf>)> {
+    let card = &embedder.model().card().preprocessing;
+    let flip = card.flip;
+    let template = template_of(card.template).with_context(|| {
+        format!("the model takes images that are not aligned: {}", arguments.model.display())
+    })?;
+    let detector = arguments.search.detector(detector)?;
+    let pool = engine::Pool::new(arguments.threads)?;
+    let mut aligner = Aligner::new(detector, pool, template, arguments.search.faces);
+    let (mut features, mut names) = (Vec::new(), Vec::new());
+    for (index, file) in files.iter().enumerate() {
+        for crop in aligner.crops(file)? {
+            features.push(embedder.features_of_crop(&crop, flip, file)?);
+            names.push(file.clone());
         }
+        stage.show(index as u64 + 1, "");
     }
-    Ok(())
+    Ok((features, names))
 }

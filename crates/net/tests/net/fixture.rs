@@ -56,6 +56,7 @@ pub(crate) fn card() -> Card {
             loss: "cosface".to_owned(),
             parameters: BTreeMap::from([("m".to_owned(), 0.35), ("s".to_owned(), 64.0)]),
         }),
+        calibration: None,
         data: Some(TrainingData { fingerprint: "0123abcd".to_owned(), identities: 8, images: 160 }),
         licence: Some("MIT OR Apache-2.0".to_owned()),
         notes: "made \"in\" a test,\nwith two lines".to_owned(),
