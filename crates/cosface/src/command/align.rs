@@ -50,13 +50,19 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut files = Vec::new();
     collect(source, &mut files)?;
     ensure!(!files.is_empty(), "no image files in: {}", source.display());
-    fs_err::create_dir_all(&arguments.destination)?;
-    let (from, to) = (fs_err::canonicalize(source)?, fs_err::canonicalize(&arguments.destination)?);
+    // The destination may not exist yet; its nearest ancestor that does tells where it will lie.
+    let from = fs_err::canonicalize(source)?;
+    let nearest = arguments.destination.ancestors().find_map(|folder| {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        fs_err::canonicalize(folder).ok()
+    });
+    let inside = nearest.is_some_and(|folder| folder.starts_with(&from));
     ensure!(
-        !to.starts_with(&from),
+        !inside,
         "the destination lies inside the source, choose another: {}",
-        to.display()
+        arguments.destination.display()
     );
+    fs_err::create_dir_all(&arguments.destination)?;
 
     let threads = match arguments.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -71,14 +71,14 @@ fn tensors(arguments: &Arguments) -> anyhow::Result<BTreeMap<String, Array>> {
 
 /// The model of a file that this program exported.
 fn with_card_inside(path: &Path) -> anyhow::Result<Model> {
-    let unknown = Input { height: 112, width: 112 };
-    let OnnxNetwork { network, weights, card, .. } = OnnxNetwork::read(path, unknown)?;
-    let Some(card) = card else {
+    let Some(card) = OnnxNetwork::read_card(path)? else {
         bail!(
             "the file does not say how images must be prepared nor its licence; give both with --description: {}",
             path.display()
         );
     };
+    let input = Input { height: card.preprocessing.height, width: card.preprocessing.width };
+    let OnnxNetwork { network, weights, .. } = OnnxNetwork::read(path, input)?;
     let network = net::Network { name: card.network.clone(), ..network };
     Model::new(network, weights, card).with_context(|| format!("the card does not fit: {}", path.display()))
 }

@@ -4,6 +4,7 @@
 //! - `import`: a published model from both of its files;
 //! - `journey`: from synthetic faces to a model, its card, vectors and an evaluation;
 //! - `interruption`: kill -9, Ctrl-C, threads, two processes in one run directory;
+//! - `photographs`: detection, alignment and verification of real photographs;
 //! - `refusals`: what bad input gets, and that nothing is left half written;
 //! - `real_faces`: a small real set, trained and measured on people who were not in training;
 //! - `architecture`: which crate of the workspace may know which;
@@ -15,6 +16,7 @@ mod import;
 mod interruption;
 mod invocation;
 mod journey;
+mod photographs;
 mod real_faces;
 mod refusals;
 

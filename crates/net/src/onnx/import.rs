@@ -144,14 +144,7 @@ impl OnnxNetwork {
     /// See [`OnnxImportError`]. Every operator that is not supported is named in one error.
     pub fn parse(bytes: &[u8], path: &Path, open: Input) -> Result<OnnxNetwork, OnnxImportError> {
         let damaged = |problem: String| OnnxImportError::Damaged { path: path.to_owned(), problem };
-        scan::check(bytes).map_err(|damage| {
-            damaged(match damage {
-                scan::Damage::Truncated => "it ends too early".to_owned(),
-                scan::Damage::WireType(kind) => format!("it has a field of wire type {kind}"),
-                scan::Damage::TooManyParts => format!("it has more than {} parts", scan::PARTS_AT_MOST),
-            })
-        })?;
-        let model = ModelProto::decode(bytes).map_err(|error| damaged(error.to_string()))?;
+        let model = decoded(bytes, path)?;
         let graph = model.graph.as_ref().ok_or_else(|| damaged("it has no graph".to_owned()))?;
         let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
         let operator_set = model.opset_import.iter().find(|set| standard(&set.domain));
@@ -159,9 +152,7 @@ impl OnnxNetwork {
         if !OPERATOR_SETS.contains(&operator_set) {
             return Err(OnnxImportError::OperatorSet { path: path.to_owned(), found: operator_set });
         }
-        let card = model.metadata_props.iter().find(|entry| entry.key == CARD_KEY);
-        let card = card.map(|entry| serde_json::from_str(&entry.value)).transpose();
-        let card = card.map_err(|source| OnnxImportError::Card { path: path.to_owned(), source })?;
+        let card = card(&model, path)?;
         refuse_unknown(graph, path)?;
         let (image_name, image) =
             image(graph, open).map_err(|found| OnnxImportError::Input { path: path.to_owned(), found })?;
@@ -176,6 +167,14 @@ impl OnnxNetwork {
             return Err(OnnxImportError::Unsupported { path: path.to_owned(), problems });
         }
         finish(converter, outputs, graph, card, path)
+    }
+
+    /// The card in a file, which this program writes and others do not.
+    ///
+    /// # Errors
+    /// A file that is no ONNX file, or a card that is damaged.
+    pub fn read_card(path: &Path) -> Result<Option<Card>, OnnxImportError> {
+        card(&decoded(&read_bytes(path, FILE_BYTES_AT_MOST)?, path)?, path)
     }
 
     /// The same network for images of another size, where it has no layer that fixes the size.
@@ -202,6 +201,25 @@ impl OnnxNetwork {
         }
         Ok(other)
     }
+}
+
+/// The message, once its parts are counted.
+fn decoded(bytes: &[u8], path: &Path) -> Result<ModelProto, OnnxImportError> {
+    let damaged = |problem: String| OnnxImportError::Damaged { path: path.to_owned(), problem };
+    scan::check(bytes).map_err(|damage| {
+        damaged(match damage {
+            scan::Damage::Truncated => "it ends too early".to_owned(),
+            scan::Damage::WireType(kind) => format!("it has a field of wire type {kind}"),
+            scan::Damage::TooManyParts => format!("it has more than {} parts", scan::PARTS_AT_MOST),
+        })
+    })?;
+    ModelProto::decode(bytes).map_err(|error| damaged(error.to_string()))
+}
+
+fn card(model: &ModelProto, path: &Path) -> Result<Option<Card>, OnnxImportError> {
+    let card = model.metadata_props.iter().find(|entry| entry.key == CARD_KEY);
+    let card = card.map(|entry| serde_json::from_str(&entry.value)).transpose();
+    card.map_err(|source| OnnxImportError::Card { path: path.to_owned(), source })
 }
 
 /// Refuses a file with operators that nothing is known of, naming all of them.
