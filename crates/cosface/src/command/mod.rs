@@ -1,15 +1,21 @@
 //! One module for each command.
 
+mod align;
 mod bench;
 mod demo;
+mod detect;
 mod embed;
 mod evaluate;
+mod export;
+mod faces;
+mod images;
 mod import;
 mod inspect;
 mod loss;
 mod synth;
 pub(crate) mod terminal;
 mod train;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -31,12 +37,20 @@ enum Command {
     Train(train::Arguments),
     /// Measure a model on pairs of faces
     Evaluate(evaluate::Arguments),
-    /// Turn aligned face crops into unit vectors
+    /// Find faces and their landmarks in photographs
+    Detect(detect::Arguments),
+    /// Turn a tree of photographs into a tree of aligned crops
+    Align(align::Arguments),
+    /// Turn aligned face crops or photographs into unit vectors
     Embed(embed::Arguments),
+    /// Tell whether two photographs show one person
+    Verify(verify::Arguments),
     /// Show a model's card, a recipe's cost, or this processor
     Inspect(inspect::Arguments),
-    /// Turn other people's weights into a model file
+    /// Turn other people's weights or ONNX networks into a model file
     Import(import::Arguments),
+    /// Write a model as an ONNX file
+    Export(export::Arguments),
     /// Write a folder tree of synthetic faces
     Synth(synth::Arguments),
     /// Compute a loss and its gradients from a file of features, weights and labels
@@ -52,6 +66,10 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Demo(arguments) => demo::run(&arguments).map(done),
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments).map(done),
+        Command::Detect(arguments) => detect::run(&arguments).map(done),
+        Command::Align(arguments) => align::run(&arguments).map(done),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments).map(done),
         Command::Embed(arguments) => embed::run(&arguments).map(done),
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),
         Command::Import(arguments) => import::run(&arguments).map(done),

@@ -6,6 +6,7 @@
 //! - `interruption`: kill -9, Ctrl-C, threads, two processes in one run directory;
 //! - `continuation`: a run that goes on by its recipe, and what may not change;
 //! - `failure`: divergence, a full disk;
+//! - `photographs`: detection, alignment and verification of real photographs;
 //! - `refusals`: what bad input gets, and that nothing is left half written;
 //! - `real_faces`: a small real set, trained and measured on people who were not in training;
 //! - `architecture`: which crate of the workspace may know which;
@@ -19,6 +20,7 @@ mod import;
 mod interruption;
 mod invocation;
 mod journey;
+mod photographs;
 mod real_faces;
 mod refusals;
 
