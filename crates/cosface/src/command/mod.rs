@@ -1,5 +1,6 @@
 //! One module for each command.
 
+mod advise;
 mod bench;
 mod demo;
 mod embed;
@@ -39,6 +40,8 @@ enum Command {
     Import(import::Arguments),
     /// Write a folder tree of synthetic faces
     Synth(synth::Arguments),
+    /// Say which scale and margin suit a number of people, and where chosen ones stand
+    Advise(advise::Arguments),
     /// Compute a loss and its gradients from a file of features, weights and labels
     Loss(loss::Arguments),
     /// Measure speed and memory, as JSON lines
@@ -56,6 +59,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),
         Command::Import(arguments) => import::run(&arguments).map(done),
         Command::Synth(arguments) => synth::run(&arguments).map(done),
+        Command::Advise(arguments) => advise::run(&arguments).map(done),
         Command::Loss(arguments) => loss::run(&arguments).map(done),
         Command::Bench(arguments) => bench::run(&arguments).map(done),
     }

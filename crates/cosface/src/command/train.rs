@@ -21,6 +21,7 @@ use train::progress::Progress;
 use train::recipe::{self, CheckedRecipe};
 use train::run::RunDirectory;
 
+use super::advise;
 use super::evaluate::{evaluate, find_images, rule_of};
 use super::terminal::{self, Stage};
 
@@ -116,14 +117,8 @@ pub(crate) fn open(recipe: &CheckedRecipe) -> anyhow::Result<Arc<Store>> {
     }
     let classes = catalogue.identities().len();
     terminal::note(&format!("{} images of {classes} people", catalogue.images().len()));
-    let advice = recipe.check_classes(classes)?;
-    if let (true, Some(scale), Some(least)) =
-        (advice.scale_is_too_small(), advice.scale, advice.scale_at_least)
-    {
-        terminal::note(&format!(
-            "warning: s = {scale} is below {least:.2}, which {classes} classes need for a posterior of 0.9 (CosFace, eq. 6)"
-        ));
-    }
+    recipe.check_classes(classes)?;
+    advise::note(&recipe.loss(), classes, recipe.network().feature_dimension())?;
     Ok(Arc::new(images))
 }
 

@@ -1,6 +1,7 @@
 //! The program from the outside: the real binary, real files, exit statuses and messages.
 //!
 //! - `golden`: `cosface loss` against losses and gradients computed by another program;
+//! - `advice`: bounds of scale and margin;
 //! - `import`: a published model from both of its files;
 //! - `journey`: from synthetic faces to a model, its card, vectors and an evaluation;
 //! - `interruption`: kill -9, Ctrl-C, threads, two processes in one run directory;
@@ -9,6 +10,7 @@
 //! - `architecture`: which crate of the workspace may know which;
 //! - `invocation`, `workshop`: what the tests share, a run of the program and a directory of small pictures.
 
+mod advice;
 mod architecture;
 mod golden;
 mod import;
