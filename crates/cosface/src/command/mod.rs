@@ -8,6 +8,7 @@ mod evaluate;
 mod import;
 mod inspect;
 mod loss;
+mod paper;
 mod synth;
 pub(crate) mod terminal;
 mod train;
@@ -44,6 +45,8 @@ enum Command {
     Advise(advise::Arguments),
     /// Compute a loss and its gradients from a file of features, weights and labels
     Loss(loss::Arguments),
+    /// Run the experiments of the CosFace paper
+    Paper(paper::Arguments),
     /// Measure speed and memory, as JSON lines
     Bench(bench::Arguments),
 }
@@ -61,6 +64,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Synth(arguments) => synth::run(&arguments).map(done),
         Command::Advise(arguments) => advise::run(&arguments).map(done),
         Command::Loss(arguments) => loss::run(&arguments).map(done),
+        Command::Paper(arguments) => paper::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments).map(done),
     }
 }

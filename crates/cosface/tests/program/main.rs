@@ -2,6 +2,7 @@
 //!
 //! - `golden`: `cosface loss` against losses and gradients computed by another program;
 //! - `advice`: bounds of scale and margin;
+//! - `paper`: experiments that go on where they stopped;
 //! - `import`: a published model from both of its files;
 //! - `journey`: from synthetic faces to a model, its card, vectors and an evaluation;
 //! - `interruption`: kill -9, Ctrl-C, threads, two processes in one run directory;
@@ -17,6 +18,7 @@ mod import;
 mod interruption;
 mod invocation;
 mod journey;
+mod paper;
 mod real_faces;
 mod refusals;
 

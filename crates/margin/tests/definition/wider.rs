@@ -52,6 +52,24 @@ fn sub_centres_take_the_nearest_of_each_class_and_their_gradients_are_difference
 }
 
 #[test]
+fn the_cosine_of_a_class_is_the_largest_of_its_centres() {
+    let owned = with_sub_centres(42);
+    let length = |vector: &[f64]| vector.iter().map(|value| value * value).sum::<f64>().sqrt();
+    let found = sub_centres(&Loss::Nsl { s: 5.0 }, &owned).expect("a loss");
+    for (sample, x) in owned.features.chunks(4).enumerate() {
+        let cosines = owned
+            .weights
+            .chunks(4)
+            .map(|w| x.iter().zip(w).map(|(x, w)| x * w).sum::<f64>() / (length(x) * length(w)));
+        let cosines: Vec<f64> = cosines.collect();
+        let nearest = cosines.chunks(PER_CLASS).map(|of_class| of_class.iter().copied().fold(-2.0, f64::max));
+        let powers: Vec<f64> = nearest.map(|cosine| (5.0 * cosine).exp()).collect();
+        let expected = -(powers[owned.labels[sample] as usize] / powers.iter().sum::<f64>()).ln();
+        assert!((found.loss_each[sample] - expected).abs() < 1e-12, "sample {sample}");
+    }
+}
+
+#[test]
 fn one_sub_centre_or_equal_ones_are_the_plain_loss() {
     for loss in family() {
         let owned = random(43, 6, 5, 4);
