@@ -173,20 +173,14 @@ fn draw(canvas: &Canvas<'_>, panel: &Panel, corner: (f64, f64)) {
     let middle = |index: usize| -1.0 + (index as f64 + 0.5) * cell;
     let low = |index: usize| -1.0 + index as f64 * cell;
     for column in 0..CELLS {
-        // Equal cells of a column become one rectangle, a little wider than the column so that no seam shows.
+        // Equal cells of a column become one rectangle, which reaches under the next column so that no seam shows.
         let regions: Vec<Region> =
             (0..CELLS).map(|row| region(panel, [middle(column), middle(row)])).collect();
         let mut start = 0;
         for row in 1..=CELLS {
             if row == CELLS || regions[row] != regions[start] {
-                let right = (low(column + 1) + 0.4 * cell).min(1.0);
-                if regions[start] != Region::Neither {
-                    canvas.rectangle(
-                        at(low(column), low(row)),
-                        at(right, low(start)),
-                        regions[start].colour(),
-                    );
-                }
+                let right = (low(column + 1) + cell).min(1.0);
+                canvas.rectangle(at(low(column), low(row)), at(right, low(start)), regions[start].colour());
                 start = row;
             }
         }

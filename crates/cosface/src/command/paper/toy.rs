@@ -204,8 +204,7 @@ fn describe(contenders: &[Contender], results: &[Vec<Result>]) -> anyhow::Result
         vec![contender.name.clone(), cell(mean_gap), cell(smallest_gap), cell(spread), loss]
     });
     let columns =
-        ["loss", "mean gap, degrees", "smallest gap, degrees", "width of a person, degrees", "final loss"]
-            .map(str::to_owned);
+        ["loss", "mean gap, °", "smallest gap, °", "width of a person, °", "final loss"].map(str::to_owned);
     let table = Table { columns: columns.to_vec(), rows: rows.collect(), footer: Vec::new() };
     let gaps: Vec<Option<OverSeeds>> = results.iter().map(|of_seeds| trained(of_seeds, mean_gap)).collect();
     let verdict = match gaps[1..4] {
