@@ -2,12 +2,15 @@
 
 use std::fmt::Display;
 
+use eval::report::{Colour, Figure, Series, Shape};
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle};
+
+use super::page::OverSeeds;
 
 /// Colours that stay apart in print and for most colour-blind readers (Okabe and Ito's), then greys.
 pub(super) const PEOPLE: [RGBColor; 8] = [
@@ -67,6 +70,48 @@ fn done<T, E: Display>(result: Result<T, E>) {
     if let Err(error) = result {
         panic!("drawing into a string failed: {error}");
     }
+}
+
+/// A curve and the band of its intervals.
+pub(super) fn with_band(name: &str, colour: Colour, points: &[(f64, OverSeeds)]) -> [Series; 2] {
+    let band = points.iter().map(|&(x, y)| (x, y.mean - y.half, y.mean + y.half)).collect();
+    let line = points.iter().map(|&(x, y)| (x, y.mean)).collect();
+    [
+        Series { name: String::new(), colour, shape: Shape::Band(band) },
+        Series { name: name.to_owned(), colour, shape: Shape::Line(line) },
+    ]
+}
+
+/// A plot of the report as a document of its own: its colours fixed, its legend above it.
+pub(super) fn of_plot(figure: &Figure) -> String {
+    let colour = |colour: Colour| match colour {
+        Colour::Blue => PEOPLE[0],
+        Colour::Orange => PEOPLE[1],
+        Colour::Green => PEOPLE[2],
+        Colour::Purple => PEOPLE[3],
+        Colour::Grey => FAINT,
+    };
+    let hexadecimal = |RGBColor(red, green, blue): RGBColor| format!("#{red:02X}{green:02X}{blue:02X}");
+    let mut plot =
+        figure.wide.replace("var(--ink)", &hexadecimal(INK)).replace("var(--grid)", &hexadecimal(FAINT));
+    for (name, value) in [
+        ("blue", Colour::Blue),
+        ("orange", Colour::Orange),
+        ("green", Colour::Green),
+        ("purple", Colour::Purple),
+        ("grey", Colour::Grey),
+    ] {
+        plot = plot.replace(&format!("var(--{name})"), &hexadecimal(colour(value)));
+    }
+    let plot = plot.replacen(
+        "<svg ",
+        "<svg x=\"0\" y=\"340\" width=\"7600\" height=\"4000\" font-family=\"sans-serif\" ",
+        1,
+    );
+    let entries: Vec<(&str, RGBColor)> =
+        figure.legend.iter().map(|(of, name)| (name.as_str(), colour(*of))).collect();
+    let legend = picture(760.0, 440.0, |canvas| canvas.legend(&entries, (64.0, 18.0)));
+    legend.replace("</svg>", &format!("{plot}\n</svg>"))
 }
 
 type Point = (f64, f64);

@@ -86,6 +86,20 @@ impl Faces {
         self.labels.push(label);
     }
 
+    /// The people for whom `chosen` holds, numbered anew, with up to `images` images each.
+    pub(super) fn of_people(&self, chosen: impl Fn(usize) -> bool, images: u32) -> Faces {
+        let mut faces = Faces { pixels: Vec::new(), labels: Vec::new(), people: 0, size: self.size };
+        for person in (0..self.people).filter(|&person| chosen(person)) {
+            let own = (0..self.labels.len()).filter(|&image| self.labels[image] as usize == person);
+            for image in own.take(images as usize) {
+                faces.pixels.extend_from_slice(self.image(image));
+                faces.labels.push(faces.people as u32);
+            }
+            faces.people += 1;
+        }
+        faces
+    }
+
     /// The bytes of one image.
     pub(super) fn image(&self, index: usize) -> &[u8] {
         let bytes = self.size.rgb_bytes();

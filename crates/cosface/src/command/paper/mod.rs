@@ -1,14 +1,22 @@
 //! `cosface paper`: the experiments of the CosFace paper (arXiv:1801.09414) on data that anyone can have.
 //!
 //! - `boundaries` and `wedge` draw figures 2 and 3 from the losses' own code; `toy` trains figure 4.
-//! - `canvas`: pictures. `page`: what an experiment says, as a page and as text.
+//! - `scale`, `margin_size` (figure 5), `normalisation` (table 1) and `losses` (table 2) repeat `recognition`: a
+//!   training on some people, measured on others.
+//! - `objective`: what is minimised. `canvas`: pictures. `page`: what an experiment says, as a page and as text.
 //! - `faces`, `training`: small sets of faces in memory, and a training loop over them. `trials`: results that an
 //!   interrupted experiment takes up again.
 
 mod boundaries;
 mod canvas;
 mod faces;
+mod losses;
+mod margin_size;
+mod normalisation;
+mod objective;
 mod page;
+mod recognition;
+mod scale;
 mod toy;
 mod training;
 mod trials;
@@ -23,6 +31,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use super::terminal;
+use recognition::Bench;
 use trials::Trials;
 
 #[derive(Debug, clap::Args)]
@@ -58,6 +67,21 @@ enum Name {
     Wedge,
     /// Eight people, two-dimensional features (fig. 4)
     Toy,
+    /// Loss and accuracy against the scale, with its lower bound (eq. 6)
+    Scale,
+    /// Accuracy against the margin (fig. 5)
+    Margin,
+    /// With and without normalised features (table 1)
+    Normalisation,
+    /// All losses of the paper (table 2)
+    Losses,
+}
+
+impl Name {
+    /// Whether the experiment trains on people and tests on others.
+    fn needs_bench(self) -> bool {
+        matches!(self, Self::Scale | Self::Margin | Self::Normalisation | Self::Losses)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -89,11 +113,19 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         false => arguments.only.clone(),
     };
     let mut pages = Vec::new();
+    let mut bench: Option<Bench<'_>> = None;
     for name in names {
-        let page = match name {
-            Name::Boundaries => Some(boundaries::page()),
-            Name::Wedge => Some(wedge::page()),
-            Name::Toy => toy::page(&setting)?,
+        if bench.is_none() && name.needs_bench() {
+            bench = Some(Bench::new(&setting)?);
+        }
+        let page = match (name, &bench) {
+            (Name::Scale, Some(bench)) => scale::page(bench)?,
+            (Name::Margin, Some(bench)) => margin_size::page(bench)?,
+            (Name::Normalisation, Some(bench)) => normalisation::page(bench)?,
+            (Name::Losses, Some(bench)) => losses::page(bench)?,
+            (Name::Toy, _) => toy::page(&setting)?,
+            (Name::Wedge, _) => Some(wedge::page()),
+            _ => Some(boundaries::page()),
         };
         let Some(page) = page else {
             terminal::note("stopped; the same command goes on where it stopped");

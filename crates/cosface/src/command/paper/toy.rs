@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::super::terminal::Stage;
 use super::canvas::{self, Anchor, Canvas};
 use super::faces::{Faces, Wanted};
+use super::objective::Objective;
 use super::page::{Figure, OverSeeds, Page, Table};
-use super::training::{Course, Ended, features, train};
+use super::training::{Course, Ended, Side, Start, features, train};
 use super::{Setting, Size};
 
 const PEOPLE: usize = 8;
@@ -118,14 +119,15 @@ fn one(
             [cosine as f32, sine as f32]
         })
         .collect();
+    let start = Start { weights: net::initialise(network, course.seed), centres };
     let labels = faces.labels.clone();
-    Ok(match train(pool, network, faces, loss, course, &centres, &setting.stop)? {
+    Ok(match train(pool, network, faces, Objective::of(loss), course, &start, &setting.stop)? {
         Ended::Stopped => None,
         Ended::Diverged { step } => {
             Some(Result { features: Vec::new(), labels, loss: f64::MAX, diverged_at: Some(step) })
         }
         Ended::Trained(trained) => {
-            let features = features(pool, network, &trained.weights, faces)?;
+            let features = features(pool, network, &trained.weights, faces, Side::Image)?;
             Some(Result { features, labels, loss: trained.loss, diverged_at: None })
         }
     })
