@@ -72,9 +72,9 @@ fn done<T, E: Display>(result: Result<T, E>) {
     }
 }
 
-/// A curve and the band of its intervals.
+/// A curve and the band of its intervals, of which the part below 0 is cut off: no loss and no share lies there.
 pub(super) fn with_band(name: &str, colour: Colour, points: &[(f64, OverSeeds)]) -> [Series; 2] {
-    let band = points.iter().map(|&(x, y)| (x, y.mean - y.half, y.mean + y.half)).collect();
+    let band = points.iter().map(|&(x, y)| (x, (y.mean - y.half).max(0.0), y.mean + y.half)).collect();
     let line = points.iter().map(|&(x, y)| (x, y.mean)).collect();
     [
         Series { name: String::new(), colour, shape: Shape::Band(band) },

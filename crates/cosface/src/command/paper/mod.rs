@@ -135,7 +135,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         terminal::say(&page.summary());
         pages.push(page);
     }
-    page::write(&pages, &arguments.out)?;
+    let data = if arguments.data.is_some() { "real faces" } else { "synthetic faces" };
+    let made = format!(
+        "{data}, size {:?}, {} seeds from {}, cosface {}",
+        arguments.size,
+        arguments.seeds,
+        arguments.seed,
+        env!("CARGO_PKG_VERSION")
+    )
+    .to_lowercase();
+    page::write(&pages, &made, &arguments.out)?;
     terminal::say(&format!("page: {}", arguments.out.join("paper.html").display()));
     Ok(ExitCode::SUCCESS)
 }

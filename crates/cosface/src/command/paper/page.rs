@@ -92,16 +92,20 @@ impl Page {
     }
 }
 
-/// Writes all experiments as one page, `paper.html`, and as text beside the figures, `paper.md`.
-pub(super) fn write(pages: &[Page], out: &Path) -> anyhow::Result<()> {
+/// Writes all experiments as one page, `paper.html`, and as text beside the figures, `paper.md`; `made` says how they
+/// were made.
+pub(super) fn write(pages: &[Page], made: &str, out: &Path) -> anyhow::Result<()> {
     let report = Report {
         title: "The paper, reproduced".to_owned(),
-        subtitle: "experiments of CosFace (arXiv:1801.09414) with this program".to_owned(),
+        subtitle: format!("experiments of CosFace (arXiv:1801.09414); {made}"),
         sections: pages.iter().map(Page::section).collect(),
     };
     report.write(&out.join("paper.html"))?;
     let parts: Vec<String> = pages.iter().map(Page::markdown).collect();
-    let text = format!("# The paper, reproduced\n\n{}", parts.join("\n"));
+    let text = format!(
+        "# The paper, reproduced\n\nExperiments of CosFace (arXiv:1801.09414); {made}.\n\n{}",
+        parts.join("\n")
+    );
     Ok(write_file(&out.join("paper.md"), text.as_bytes())?)
 }
 

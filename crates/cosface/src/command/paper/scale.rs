@@ -33,7 +33,7 @@ pub(super) fn page(bench: &Bench<'_>) -> anyhow::Result<Option<Page>> {
     let mut below_floor = 0;
     for ((people, of_scales), colour) in classes.iter().zip(results.chunks(SCALES.len())).zip(COLOURS) {
         let bound = scale_lower_bound(*people, POSTERIOR)?;
-        marks.push(Mark { at: bound, name: format!("{people}: {bound:.1}") });
+        marks.push(Mark { at: bound, name: people.to_string() });
         let curve = |figure: fn(&Measured) -> f64| -> Vec<(f64, OverSeeds)> {
             let points = SCALES.iter().zip(of_scales);
             points.filter_map(|(&s, of_seeds)| Some((s, over_seeds(of_seeds, figure)?))).collect()
@@ -84,7 +84,8 @@ pub(super) fn page(bench: &Bench<'_>) -> anyhow::Result<Option<Page>> {
             Figure {
                 name: "scale-loss".to_owned(),
                 svg: canvas::of_plot(&loss.draw("")),
-                caption: format!("Loss at the end of training, NSL. Upright lines: the bound of eq. 6 at P = {POSTERIOR}."),
+                caption: format!("Loss at the end of training, NSL. Upright lines: the bound of \
+                     eq. 6 at P = {POSTERIOR} for as many people."),
             },
             Figure {
                 name: "scale-accuracy".to_owned(),
