@@ -13,7 +13,7 @@ use super::terminal;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// File with features [n, d], weights [c, d], labels [n] and, as metadata, loss, s, m (m1, m2, m3, lambda)
+    /// File with features [n, d], weights [c, d], labels [n] and, as metadata, loss, s, m (m1, m2, m3, lambda and so on)
     case: PathBuf,
     /// File to write: loss, loss_each, d_features, d_weights
     #[arg(long)]
@@ -95,6 +95,11 @@ impl Case {
     }
 
     fn by_head(&self, loss: &Loss) -> anyhow::Result<Evaluation> {
+        ensure!(
+            loss.is_of_target_cosine_alone(),
+            "the head does not compute this loss yet, use --engine f64: {}",
+            loss.name()
+        );
         let narrow = |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<f32>>();
         let pool = Pool::new(0)?;
         let mut head = Head::zeros(self.classes, self.dimension);

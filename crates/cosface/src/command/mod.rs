@@ -1,5 +1,6 @@
 //! One module for each command.
 
+mod advise;
 mod align;
 mod bench;
 mod demo;
@@ -12,6 +13,7 @@ mod images;
 mod import;
 mod inspect;
 mod loss;
+mod paper;
 mod synth;
 pub(crate) mod terminal;
 mod train;
@@ -53,8 +55,12 @@ enum Command {
     Export(export::Arguments),
     /// Write a folder tree of synthetic faces
     Synth(synth::Arguments),
+    /// Say which scale and margin suit a number of people, and where chosen ones stand
+    Advise(advise::Arguments),
     /// Compute a loss and its gradients from a file of features, weights and labels
     Loss(loss::Arguments),
+    /// Run the experiments of the CosFace paper
+    Paper(paper::Arguments),
     /// Measure speed and memory, as JSON lines
     Bench(bench::Arguments),
 }
@@ -74,7 +80,9 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),
         Command::Import(arguments) => import::run(&arguments).map(done),
         Command::Synth(arguments) => synth::run(&arguments).map(done),
+        Command::Advise(arguments) => advise::run(&arguments).map(done),
         Command::Loss(arguments) => loss::run(&arguments).map(done),
+        Command::Paper(arguments) => paper::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments).map(done),
     }
 }

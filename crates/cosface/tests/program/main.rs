@@ -1,6 +1,8 @@
 //! The program from the outside: the real binary, real files, exit statuses and messages.
 //!
 //! - `golden`: `cosface loss` against losses and gradients computed by another program;
+//! - `advice`: bounds of scale and margin;
+//! - `paper`: experiments that go on where they stopped;
 //! - `import`: a published model from both of its files;
 //! - `journey`: from synthetic faces to a model, its card, vectors and an evaluation;
 //! - `interruption`: kill -9, Ctrl-C, threads, two processes in one run directory;
@@ -12,6 +14,7 @@
 //! - `architecture`: which crate of the workspace may know which;
 //! - `invocation`, `workshop`: what the tests share, a run of the program and a directory of small pictures.
 
+mod advice;
 mod architecture;
 mod continuation;
 mod failure;
@@ -20,6 +23,7 @@ mod import;
 mod interruption;
 mod invocation;
 mod journey;
+mod paper;
 mod photographs;
 mod real_faces;
 mod refusals;
