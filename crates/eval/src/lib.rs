@@ -4,6 +4,7 @@
 //! of its images, and an [`Evaluation`] holds every figure with the rule that made it and its interval. No picture is
 //! ever read here.
 //!
+//! - [`embeddings`]: files of named vectors, so that pictures need not move.
 //! - [`protocol`]: pair files, folds, missing images.
 //! - [`verification`]: accuracy over folds, thresholds by a named [`Rule`].
 //! - [`scores`] and [`roc`]: curves, area, equal error rate, TAR at FAR by the conservative rule.
@@ -12,6 +13,7 @@
 //! - [`report`]: the figures as a page, with room for sections of others.
 
 mod aside;
+pub mod embeddings;
 pub mod evaluation;
 mod feature;
 mod histogram;
@@ -23,6 +25,7 @@ pub mod scores;
 mod vectors;
 pub mod verification;
 
+pub use embeddings::{Embeddings, SetRule};
 pub use evaluation::{Evaluation, ModelIdentity, Settings};
 pub use feature::{FeatureRule, UnknownFeatureRule};
 pub use histogram::Histogram;
