@@ -37,6 +37,19 @@ pub struct Settings {
     pub bootstrap: Bootstrap,
 }
 
+impl Settings {
+    /// Checks what can be checked before anything is embedded.
+    ///
+    /// # Errors
+    /// [`EvaluateError::NoRate`].
+    pub fn check(&self) -> Result<(), EvaluateError> {
+        match self.fars.iter().find(|&&far| !(far > 0.0 && far <= 1.0)) {
+            Some(&far) => Err(EvaluateError::NoRate(far)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Identity of a model, so that a figure can be traced to its weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelIdentity {
@@ -168,9 +181,7 @@ impl Evaluation {
     /// # Panics
     /// Where `vectors` has not one row for each image of the protocol, or the bootstrap's settings are out of range.
     pub fn of(protocol: &Protocol, vectors: &Vectors, settings: &Settings) -> Result<Self, EvaluateError> {
-        if let Some(&far) = settings.fars.iter().find(|&&far| !(far > 0.0 && far <= 1.0)) {
-            return Err(EvaluateError::NoRate(far));
-        }
+        settings.check()?;
         let verifier = Verifier::new(settings.rule, protocol, vectors)?;
         let scores = Scores::of_pairs(&vectors.cosines(&protocol.pairs), &protocol.pairs)?;
         let roc = scores.roc();

@@ -9,10 +9,12 @@
 //! - [`verification`]: accuracy over folds, thresholds by a named [`Rule`].
 //! - [`scores`] and [`roc`]: curves, area, equal error rate, TAR at FAR by the conservative rule.
 //! - [`interval`]: bootstrap over people.
+//! - [`scored`] and [`comparison`]: two models on the same pairs.
 //! - [`evaluation`]: the figures as `evaluation.json`.
 //! - [`report`]: the figures as a page, with room for sections of others.
 
 mod aside;
+pub mod comparison;
 pub mod embeddings;
 pub mod evaluation;
 mod feature;
@@ -21,14 +23,17 @@ pub mod interval;
 pub mod protocol;
 pub mod report;
 pub mod roc;
+pub mod scored;
 pub mod scores;
 mod vectors;
 pub mod verification;
 
+pub use comparison::Comparison;
 pub use embeddings::{Embeddings, SetRule};
 pub use evaluation::{Evaluation, ModelIdentity, Settings};
 pub use feature::{FeatureRule, UnknownFeatureRule};
 pub use histogram::Histogram;
 pub use protocol::Protocol;
+pub use scored::ScoredPairs;
 pub use vectors::{Vectors, VectorsError};
 pub use verification::{Rule, Verifier};

@@ -1,6 +1,7 @@
 //! One module for each command.
 
 mod bench;
+mod compare;
 mod demo;
 mod embed;
 mod evaluate;
@@ -29,8 +30,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Train a recogniser by a recipe, or on a folder of people
     Train(train::Arguments),
-    /// Measure a model on pairs of faces
+    /// Measure a model, or embeddings alone, on pairs of faces
     Evaluate(evaluate::Arguments),
+    /// Compare two evaluations on the same pairs
+    Compare(compare::Arguments),
     /// Turn aligned face crops into unit vectors
     Embed(embed::Arguments),
     /// Show a model's card, a recipe's cost, or this processor
@@ -52,6 +55,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Demo(arguments) => demo::run(&arguments).map(done),
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments).map(done),
+        Command::Compare(arguments) => compare::run(&arguments).map(done),
         Command::Embed(arguments) => embed::run(&arguments).map(done),
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),
         Command::Import(arguments) => import::run(&arguments).map(done),
