@@ -9,17 +9,21 @@
 //! - [`verification`]: accuracy over folds, thresholds by a named [`Rule`].
 //! - [`scores`] and [`roc`]: curves, area, equal error rate, TAR at FAR by the conservative rule.
 //! - [`interval`]: bootstrap over people.
+//! - [`operating`], [`calibration`] and [`groups`]: thresholds to work with, probabilities, groups of people.
 //! - [`scored`] and [`comparison`]: two models on the same pairs.
 //! - [`evaluation`]: the figures as `evaluation.json`.
 //! - [`report`]: the figures as a page, with room for sections of others.
 
 mod aside;
+pub mod calibration;
 pub mod comparison;
 pub mod embeddings;
 pub mod evaluation;
 mod feature;
+pub mod groups;
 mod histogram;
 pub mod interval;
+pub mod operating;
 pub mod protocol;
 pub mod report;
 pub mod roc;

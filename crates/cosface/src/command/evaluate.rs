@@ -41,6 +41,9 @@ pub(crate) struct Arguments {
     /// Table `image<TAB>person` for a protocol that does not name people; intervals resample people
     #[arg(long)]
     people: Option<PathBuf>,
+    /// Table `name<TAB>group`, where a name is an image or a person: results for each group
+    #[arg(long)]
+    groups: Option<PathBuf>,
     /// How the frames of a video become one vector: mean-of-units or mean
     #[arg(long, default_value = "mean-of-units")]
     set_rule: SetRule,
@@ -88,6 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(path) = &arguments.people {
         protocol.name_people(&NameTable::read(path)?)?;
     }
+    let groups = arguments.groups.as_deref().map(NameTable::read).transpose()?;
     let vectors = match (&arguments.embeddings, &arguments.model, &arguments.images) {
         (Some(embeddings), ..) => vectors_of_file(arguments, embeddings, &protocol, &mut settings)?,
         (None, Some(model), Some(images)) => {
@@ -95,7 +99,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         _ => bail!("a model with --images, or --embeddings, is needed"),
     };
-    let evaluation = Evaluation::of(&protocol, &vectors, &settings)?;
+    let mut evaluation = Evaluation::of(&protocol, &vectors, &settings)?;
+    if let Some(groups) = &groups {
+        evaluation.add_groups(&protocol, &vectors, groups)?;
+    }
     let scored = ScoredPairs::of(&protocol, &vectors, settings.rule)?;
     fs_err::create_dir_all(&arguments.out)?;
     scored.write(&arguments.out.join("pairs.tsv"))?;

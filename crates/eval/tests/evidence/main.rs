@@ -5,6 +5,7 @@
 //! - `curve`: ROC, area, equal error rate and TAR at FAR against pair-by-pair counting and scikit-learn.
 //! - `rules`: thresholds and accuracies against brute force and NumPy.
 //! - `resampling`: intervals over people.
+//! - `statistics`: comparison, operating points, calibration, groups.
 //! - `file`: `evaluation.json` and its errors.
 //! - `page`: the report: what it says, that it stands alone, that strangers cannot write markup into it.
 
@@ -17,3 +18,4 @@ mod page;
 mod protocol;
 mod resampling;
 mod rules;
+mod statistics;
