@@ -71,6 +71,17 @@ impl People {
         Self { count: numbers.len(), pairs }
     }
 
+    /// One person behind each item, such as a probe: it counts as often as the person was drawn.
+    pub fn of_items<T: Eq + std::hash::Hash>(people: impl IntoIterator<Item = T>) -> Self {
+        let mut numbers = HashMap::new();
+        let items = people.into_iter().map(|person| {
+            let next = numbers.len();
+            *numbers.entry(person).or_insert(next)
+        });
+        let pairs = items.map(|number| (number, number)).collect();
+        Self { count: numbers.len(), pairs }
+    }
+
     /// Number of people.
     pub fn count(&self) -> usize {
         self.count

@@ -10,6 +10,7 @@
 //! - [`scores`] and [`roc`]: curves, area, equal error rate, TAR at FAR by the conservative rule.
 //! - [`interval`]: bootstrap over people.
 //! - [`operating`], [`calibration`] and [`groups`]: thresholds to work with, probabilities, groups of people.
+//! - [`identification`]: searches in a gallery, CMC, DET, growing distractors, templates.
 //! - [`scored`] and [`comparison`]: two models on the same pairs.
 //! - [`evaluation`]: the figures as `evaluation.json`.
 //! - [`report`]: the figures as a page, with room for sections of others.
@@ -22,6 +23,7 @@ pub mod evaluation;
 mod feature;
 pub mod groups;
 mod histogram;
+pub mod identification;
 pub mod interval;
 pub mod operating;
 pub mod protocol;

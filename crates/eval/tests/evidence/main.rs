@@ -6,12 +6,14 @@
 //! - `rules`: thresholds and accuracies against brute force and NumPy.
 //! - `resampling`: intervals over people.
 //! - `statistics`: comparison, operating points, calibration, groups.
+//! - `identification`: searches, CMC, DET, distractors, templates.
 //! - `file`: `evaluation.json` and its errors.
 //! - `page`: the report: what it says, that it stands alone, that strangers cannot write markup into it.
 
 mod curve;
 mod embeddings;
 mod file;
+mod identification;
 mod lists;
 mod made;
 mod page;
