@@ -315,7 +315,7 @@ pub enum GroupsError {
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluationFileError {
     /// The file system says no; the source names the file.
-    #[error("cannot keep the evaluation")]
+    #[error("cannot keep or read the evaluation")]
     File(#[source] std::io::Error),
     /// The text is no evaluation.
     #[error("not an evaluation: {}", path.display())]

@@ -5,6 +5,7 @@ pub mod atomic_file;
 mod card;
 mod check;
 mod cost;
+mod face_pack;
 mod fold;
 mod import;
 mod init;
@@ -29,6 +30,7 @@ pub use check::{
     CHANNELS_AT_MOST, ELEMENTS_AT_MOST, KERNEL_AT_MOST, NODES_AT_MOST, NetworkError, SIDE_AT_MOST,
 };
 pub use cost::{Cost, Storage, TrainingMemory};
+pub use face_pack::{FacePack, FacePackError};
 pub use fold::fold_batch_norm;
 pub use import::{ImportDescription, ImportError, NameRules};
 pub use init::{Init, initialise};

@@ -302,9 +302,14 @@ fn rows(evaluations: &[(&str, &Evaluation)]) -> Vec<Vec<String>> {
         TarAtFar::Read { far, .. } => *far,
         TarAtFar::Refused(refusal) => refusal.wanted,
     };
-    if let Some((_, first)) = evaluations.first() {
-        head.extend(first.tar_at_far.iter().map(|tar| format!("TAR at FAR {} %", 100.0 * asked(tar))));
+    // Every rate that someone asked for, in the order in which it was first asked.
+    let mut fars: Vec<f64> = Vec::new();
+    for far in evaluations.iter().flat_map(|(_, evaluation)| evaluation.tar_at_far.iter().map(asked)) {
+        if !fars.contains(&far) {
+            fars.push(far);
+        }
     }
+    head.extend(fars.iter().map(|far| format!("TAR at FAR {} %", 100.0 * far)));
     let mut rows = vec![head];
     for (name, evaluation) in evaluations {
         let interval = evaluation.accuracy.interval;
@@ -316,10 +321,13 @@ fn rows(evaluations: &[(&str, &Evaluation)]) -> Vec<Vec<String>> {
             format!("{:.4}", evaluation.area.value),
             percent(evaluation.equal_error_rate.value),
         ];
-        row.extend(evaluation.tar_at_far.iter().map(|tar| match tar {
-            TarAtFar::Read { tar, .. } => percent(tar.value),
-            TarAtFar::Refused(refusal) => format!("too fine for {} pairs", refusal.impostors),
-        }));
+        row.extend(fars.iter().map(
+            |&far| match evaluation.tar_at_far.iter().find(|tar| asked(tar) == far) {
+                Some(TarAtFar::Read { tar, .. }) => percent(tar.value),
+                Some(TarAtFar::Refused(refusal)) => format!("too fine for {} pairs", refusal.impostors),
+                None => "not asked".to_owned(),
+            },
+        ));
         rows.push(row);
     }
     rows

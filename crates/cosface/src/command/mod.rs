@@ -5,12 +5,14 @@ mod compare;
 mod demo;
 mod embed;
 mod evaluate;
+mod identify;
 mod import;
 mod inspect;
 mod loss;
 mod synth;
 pub(crate) mod terminal;
 mod train;
+mod unpack;
 
 use std::process::ExitCode;
 
@@ -36,10 +38,14 @@ enum Command {
     Compare(compare::Arguments),
     /// Turn aligned face crops into unit vectors
     Embed(embed::Arguments),
+    /// Search probes in a gallery, or among more and more strangers
+    Identify(identify::Arguments),
     /// Show a model's card, a recipe's cost, or this processor
     Inspect(inspect::Arguments),
     /// Turn other people's weights into a model file
     Import(import::Arguments),
+    /// Turn an InsightFace pack of image pairs into files
+    Unpack(unpack::Arguments),
     /// Write a folder tree of synthetic faces
     Synth(synth::Arguments),
     /// Compute a loss and its gradients from a file of features, weights and labels
@@ -57,8 +63,10 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Evaluate(arguments) => evaluate::run(&arguments).map(done),
         Command::Compare(arguments) => compare::run(&arguments).map(done),
         Command::Embed(arguments) => embed::run(&arguments).map(done),
+        Command::Identify(arguments) => identify::run(&arguments).map(done),
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),
         Command::Import(arguments) => import::run(&arguments).map(done),
+        Command::Unpack(arguments) => unpack::run(&arguments).map(done),
         Command::Synth(arguments) => synth::run(&arguments).map(done),
         Command::Loss(arguments) => loss::run(&arguments).map(done),
         Command::Bench(arguments) => bench::run(&arguments).map(done),
