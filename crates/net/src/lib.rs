@@ -5,6 +5,7 @@ pub mod atomic_file;
 mod card;
 mod check;
 mod cost;
+mod face_pack;
 mod fold;
 mod import;
 mod init;
@@ -30,6 +31,7 @@ pub use check::{
     SIDE_AT_MOST,
 };
 pub use cost::{Cost, Storage, TrainingMemory};
+pub use face_pack::{FacePack, FacePackError};
 pub use fold::fold_batch_norm;
 pub use import::{ImportDescription, ImportError, NameRules, OnnxDescription};
 pub use init::{Init, initialise};

@@ -11,12 +11,14 @@
 //! - `photographs`: detection, alignment and verification of real photographs;
 //! - `refusals`: what bad input gets, and that nothing is left half written;
 //! - `real_faces`: a small real set, trained and measured on people who were not in training;
+//! - `evidence`: embeddings evaluated alone, two models compared, searches, packs of pairs;
 //! - `architecture`: which crate of the workspace may know which;
 //! - `invocation`, `workshop`: what the tests share, a run of the program and a directory of small pictures.
 
 mod advice;
 mod architecture;
 mod continuation;
+mod evidence;
 mod failure;
 mod golden;
 mod import;
