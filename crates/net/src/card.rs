@@ -236,7 +236,7 @@ pub enum CardError {
     },
     /// A number is not finite or outside its range.
     #[error(
-        "card needs a finite value, above 0 for scale and within its range for a calibration, in {field}: {value}"
+        "card needs a finite value, above 0 for scale and in range for a calibration, in {field}: {value}"
     )]
     Number {
         /// The field.
