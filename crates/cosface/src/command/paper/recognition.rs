@@ -73,7 +73,7 @@ impl<'a> Bench<'a> {
     pub(super) fn new(setting: &'a Setting<'a>) -> anyhow::Result<Bench<'a>> {
         let (people, test_people, steps) = match setting.arguments.size {
             Size::Small => (24, 20, 10),
-            Size::Normal => (200, 60, 500),
+            Size::Normal => (200, 60, 400),
         };
         let wanted = |people, images| Wanted { people, images, input: [56, 48], strength: 1.0 };
         let all = wanted(people + test_people, IMAGES[0]);
