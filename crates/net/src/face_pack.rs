@@ -91,7 +91,7 @@ impl FacePack {
         let mut copies = Vec::with_capacity(images.len());
         for &image in images {
             let image = encoded(&pickle, bytes, image)
-                .ok_or_else(|| layout("an image must be bytes, or a NumPy array of bytes in one row"))?;
+                .ok_or_else(|| layout("an image must be bytes, or a NumPy array of bytes"))?;
             left = left.checked_sub(image.len()).ok_or_else(|| layout("one image stands for many"))?;
             copies.push(image.to_vec());
         }
@@ -118,8 +118,9 @@ fn encoded<'b>(pickle: &Pickle, bytes: &'b [u8], image: Id) -> Option<&'b [u8]> 
             let Object::Call { arguments, .. } = pickle.get(kind) else { return None };
             let kind = pickle.text(*pickle.tuple(*arguments)?.first()?)?;
             let Object::Bytes(range) = pickle.get(data) else { return None };
-            let &[length] = pickle.tuple(shape)? else { return None };
-            let fits = pickle.integer(length) == i128::try_from(range.len()).ok();
+            let mut sides = pickle.tuple(shape)?.iter().map(|&side| pickle.integer(side));
+            let items = sides.try_fold(1_i128, |items, side| items.checked_mul(side?))?;
+            let fits = i128::try_from(range.len()) == Ok(items);
             (reconstructs && kind == "u1" && fits).then(|| bytes.get(range.clone()))?
         }
         _ => None,
