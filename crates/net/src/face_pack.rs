@@ -118,10 +118,9 @@ fn encoded<'b>(pickle: &Pickle, bytes: &'b [u8], image: Id) -> Option<&'b [u8]> 
             let Object::Call { arguments, .. } = pickle.get(kind) else { return None };
             let kind = pickle.text(*pickle.tuple(*arguments)?.first()?)?;
             let Object::Bytes(range) = pickle.get(data) else { return None };
-            // One row or one column of bytes, as packs of either kind are found.
             let mut sides = pickle.tuple(shape)?.iter().map(|&side| pickle.integer(side));
-            let count = sides.try_fold(1i128, |count, side| count.checked_mul(side?))?;
-            let fits = i128::try_from(range.len()) == Ok(count);
+            let items = sides.try_fold(1_i128, |items, side| items.checked_mul(side?))?;
+            let fits = i128::try_from(range.len()) == Ok(items);
             (reconstructs && kind == "u1" && fits).then(|| bytes.get(range.clone()))?
         }
         _ => None,
