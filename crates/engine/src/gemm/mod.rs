@@ -17,7 +17,7 @@ pub(crate) use blocked::{blocked_product, depth_major_product};
 pub(crate) use panels::{Panel, Panels};
 use tile::{A_STRIDE, Layout, MAX_ROWS, Tile};
 pub(crate) use tile::{BLOCK, Registers};
-pub(crate) use vector::{Vector, by_vector};
+pub(crate) use vector::{MAX_LANES, Vector, by_vector};
 
 use std::ops::Range;
 

@@ -26,11 +26,52 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// As `splat`.
     unsafe fn multiply(self, factor: Self) -> Self;
+    /// `positive` in the lanes where `self > 0`, else `other`.
+    /// # Safety
+    /// As `splat`.
+    unsafe fn where_positive(self, positive: Self, other: Self) -> Self;
     /// Begins to fetch the cache line at `source`, any address at all.
     /// # Safety
     /// As `splat`.
     unsafe fn prefetch(source: *const f32);
+
+    /// The first lanes from `source`, as many as it has and at most `LANES`, zeros in the others.
+    /// # Safety
+    /// As `splat`.
+    #[inline(always)]
+    unsafe fn load_some(source: &[f32]) -> Self {
+        let mut whole = [0.0; MAX_LANES];
+        let lanes = source.len().min(Self::LANES);
+        // SAFETY: the caller promises the instruction set; `whole` has the most lanes that there are.
+        unsafe {
+            if lanes == Self::LANES {
+                return Self::load(source.as_ptr());
+            }
+            whole[..lanes].copy_from_slice(&source[..lanes]);
+            Self::load(whole.as_ptr())
+        }
+    }
+
+    /// Writes the first lanes to `target`, as many as it has and at most `LANES`.
+    /// # Safety
+    /// As `splat`.
+    #[inline(always)]
+    unsafe fn store_some(self, target: &mut [f32]) {
+        let mut whole = [0.0; MAX_LANES];
+        let lanes = target.len().min(Self::LANES);
+        // SAFETY: as in `load_some`.
+        unsafe {
+            if lanes == Self::LANES {
+                return self.store(target.as_mut_ptr());
+            }
+            self.store(whole.as_mut_ptr());
+        }
+        target[..lanes].copy_from_slice(&whole[..lanes]);
+    }
 }
+
+/// The most lanes of a vector.
+pub(crate) const MAX_LANES: usize = 16;
 
 #[expect(unsafe_code, reason = "loads and stores through pointers; the twin of the intrinsics")]
 impl Vector for [f32; 8] {
@@ -66,6 +107,10 @@ impl Vector for [f32; 8] {
         std::array::from_fn(|lane| self[lane] * factor[lane])
     }
     #[inline(always)]
+    unsafe fn where_positive(self, positive: Self, other: Self) -> Self {
+        std::array::from_fn(|lane| if self[lane] > 0.0 { positive[lane] } else { other[lane] })
+    }
+    #[inline(always)]
     unsafe fn prefetch(_source: *const f32) {}
 }
 
@@ -74,7 +119,7 @@ impl Vector for [f32; 8] {
 macro_rules! intrinsics {
     (
         $register:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $fma:ident,
-        $add:ident, $subtract:ident, $multiply:ident
+        $add:ident, $subtract:ident, $multiply:ident, |$value:ident, $positive:ident, $other:ident| $choose:expr
     ) => {
         #[expect(unsafe_code, reason = "intrinsics of one instruction set")]
         impl Vector for std::arch::x86_64::$register {
@@ -115,6 +160,12 @@ macro_rules! intrinsics {
                 unsafe { std::arch::x86_64::$multiply(self, factor) }
             }
             #[inline(always)]
+            unsafe fn where_positive(self, $positive: Self, $other: Self) -> Self {
+                let $value = self;
+                // SAFETY: the caller promises the instruction set.
+                unsafe { $choose }
+            }
+            #[inline(always)]
             unsafe fn prefetch(source: *const f32) {
                 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
                 // SAFETY: a prefetch may name any address.
@@ -133,7 +184,11 @@ intrinsics!(
     _mm256_fmadd_ps,
     _mm256_add_ps,
     _mm256_sub_ps,
-    _mm256_mul_ps
+    _mm256_mul_ps,
+    |value, positive, other| {
+        use std::arch::x86_64::{_CMP_GT_OQ, _mm256_blendv_ps, _mm256_cmp_ps, _mm256_setzero_ps};
+        _mm256_blendv_ps(other, positive, _mm256_cmp_ps::<_CMP_GT_OQ>(value, _mm256_setzero_ps()))
+    }
 );
 #[cfg(target_arch = "x86_64")]
 intrinsics!(
@@ -145,7 +200,12 @@ intrinsics!(
     _mm512_fmadd_ps,
     _mm512_add_ps,
     _mm512_sub_ps,
-    _mm512_mul_ps
+    _mm512_mul_ps,
+    |value, positive, other| {
+        use std::arch::x86_64::{_CMP_GT_OQ, _mm512_cmp_ps_mask, _mm512_mask_blend_ps, _mm512_setzero_ps};
+        let greater = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(value, _mm512_setzero_ps());
+        _mm512_mask_blend_ps(greater, other, positive)
+    }
 );
 
 /// Calls `$body::<V>`, an `#[inline(always)]` unsafe function, with the [`Vector`] of the instruction set `$isa`.

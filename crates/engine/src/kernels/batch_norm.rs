@@ -1,8 +1,8 @@
 //! Batch normalisation over the rows of `[rows][channels]` (arXiv:1502.03167, algorithm 1).
 
-use super::column;
+use super::column::{self, Term};
 use crate::gemm::Store;
-use crate::isa::by_isa;
+use crate::isa::{Isa, by_isa};
 use crate::pool::Pool;
 
 /// Statistics of the batch that the backward pass needs, `[channels]` each.
@@ -46,7 +46,7 @@ pub(crate) fn moments(
     pool.run_chunks(partials, 2 * channels, |index, partial| {
         let rows = index * count..((index + 1) * count).min(rows);
         let source = &source[rows.start * channels..rows.end * channels];
-        by_isa!(pool.isa(), part_moments, (source: &[f32], partial: &mut [f32]));
+        part_moments(pool.isa(), source, partial);
     });
     for channel in 0..channels {
         let (mut total, mut mean, mut squares) = (0.0f64, 0.0f64, 0.0f64);
@@ -68,25 +68,15 @@ pub(crate) fn moments(
 }
 
 /// Mean and sum of squared deviations of each channel of `source`, into `[mean..., squares...]`.
-#[inline(always)]
-fn part_moments(source: &[f32], partial: &mut [f32]) {
+fn part_moments(isa: Isa, source: &[f32], partial: &mut [f32]) {
     let channels = partial.len() / 2;
     let (mean, squares) = partial.split_at_mut(channels);
     mean.fill(0.0);
     squares.fill(0.0);
-    for row in source.chunks_exact(channels) {
-        for (mean, value) in mean.iter_mut().zip(row) {
-            *mean += value;
-        }
-    }
+    column::sum_rows(isa, Term::Value, source, source, &[], mean);
     let count = (source.len() / channels) as f32;
     mean.iter_mut().for_each(|mean| *mean /= count);
-    for row in source.chunks_exact(channels) {
-        for ((square, mean), value) in squares.iter_mut().zip(&*mean).zip(row) {
-            let deviation = value - mean;
-            *square += deviation * deviation;
-        }
-    }
+    column::sum_rows(isa, Term::SquaredDeviation, source, source, mean, squares);
 }
 
 /// `target = source * scale + shift` for each channel.
@@ -166,12 +156,8 @@ pub(crate) fn backward(
     sums.fill(0.0);
     column::reduce(pool, rows, partials, sums, |rows, partial| {
         let range = rows.start * channels..rows.end * channels;
-        let (source, d_target, mean) = (&saved.source[range.clone()], &d_target[range], saved.mean);
-        by_isa!(
-            pool.isa(),
-            gradient_sums,
-            (source: &[f32], d_target: &[f32], mean: &[f32], partial: &mut [f32])
-        );
+        let (source, d_target) = (&saved.source[range.clone()], &d_target[range]);
+        column::sum_rows(pool.isa(), Term::Gradient, source, d_target, saved.mean, partial);
     });
     // d_source = dy * a + x * b + c, with the sums folded into a, b and c for each channel.
     let (slope, shift) = coefficients.split_at_mut(channels);
@@ -197,20 +183,6 @@ pub(crate) fn backward(
             (source: &[f32], d_target: &[f32], coefficients: [&[f32]; 3], d_source: &mut [f32], store: Store)
         );
     });
-}
-
-/// `[sum dy..., sum dy (x - mean)...]` of some rows.
-#[inline(always)]
-fn gradient_sums(source: &[f32], d_target: &[f32], mean: &[f32], sums: &mut [f32]) {
-    let channels = mean.len();
-    let (sums, products) = sums.split_at_mut(channels);
-    for (source, d_target) in source.chunks_exact(channels).zip(d_target.chunks_exact(channels)) {
-        let targets = sums.iter_mut().zip(&mut *products);
-        for ((((sum, product), source), d_target), mean) in targets.zip(source).zip(d_target).zip(mean) {
-            *sum += d_target;
-            *product += d_target * (source - mean);
-        }
-    }
 }
 
 #[inline(always)]

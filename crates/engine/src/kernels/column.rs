@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::gemm::{Vector, by_vector};
+use crate::isa::Isa;
 use crate::pool::Pool;
 
 /// Most partial sums of a reduction.
@@ -58,10 +60,135 @@ pub(crate) fn reduce(
 pub(crate) fn add_sums(pool: &Pool, values: &[f32], partials: &mut [f32], sums: &mut [f32]) {
     let channels = sums.len();
     reduce(pool, values.len() / channels, partials, sums, |rows, partial| {
-        for row in values[rows.start * channels..rows.end * channels].chunks_exact(channels) {
-            for (sum, value) in partial.iter_mut().zip(row) {
-                *sum += value;
+        let values = &values[rows.start * channels..rows.end * channels];
+        sum_rows(pool.isa(), Term::Value, values, values, &[], partial);
+    });
+}
+
+/// What one element adds to the sums of its channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Term {
+    /// `x`.
+    Value,
+    /// `(x - mean)^2`.
+    SquaredDeviation,
+    /// `y`, and after the sums of all channels `y (x - mean)`.
+    Gradient,
+}
+
+/// Adds to `sums` the terms of `x` (and `y`) row by row.
+///
+/// # Shapes
+/// `x` and `y` `[rows, channels]`, `mean` `[channels]` or unused, `sums` `[channels]`, twice for
+/// [`Term::Gradient`].
+///
+/// # Panics
+/// When a length does not fit the others.
+pub(crate) fn sum_rows(isa: Isa, term: Term, x: &[f32], y: &[f32], mean: &[f32], sums: &mut [f32]) {
+    let channels = if term == Term::Gradient { sums.len() / 2 } else { sums.len() };
+    assert!(x.len() == y.len() && x.len().is_multiple_of(channels), "rows of {channels} channels");
+    assert!(term == Term::Value || mean.len() == channels, "a mean for each channel");
+    #[expect(unsafe_code, reason = "adds whole vectors")]
+    // SAFETY: the functions below check every access but ask for the instruction set.
+    unsafe {
+        match term {
+            Term::Value => by_vector!(isa, sum_values, (x: &[f32], sums: &mut [f32])),
+            Term::SquaredDeviation => {
+                by_vector!(isa, sum_squares, (x: &[f32], mean: &[f32], sums: &mut [f32]));
             }
+            Term::Gradient => {
+                by_vector!(isa, sum_gradients, (x: &[f32], y: &[f32], mean: &[f32], sums: &mut [f32]));
+            }
+        }
+    }
+}
+
+/// Rows whose sums are kept in registers before they are added to memory.
+pub(crate) const ROWS: usize = 16;
+
+/// Loads the vector of `values`, `[rows, channels]`, in the columns of `place`, and fetches that of the next block
+/// of rows: no processor foresees a walk down the columns.
+///
+/// # Safety
+/// The processor has `V`'s instruction set.
+#[expect(unsafe_code, reason = "loads a whole vector")]
+#[inline(always)]
+pub(crate) unsafe fn load_ahead<V: Vector>(values: &[f32], place: Range<usize>, channels: usize) -> V {
+    // SAFETY: the caller promises the instruction set; a prefetch may name any address.
+    unsafe {
+        V::prefetch(values.as_ptr().wrapping_add(place.start + ROWS * channels));
+        V::load_some(&values[place])
+    }
+}
+
+/// Runs `$body` for each block of rows and, in it, for the first channel of each vector.
+macro_rules! by_columns {
+    ($rows:expr, $channels:expr, $lanes:expr, |$channel:ident, $block:ident| $body:block) => {
+        for first in (0..$rows).step_by($crate::kernels::column::ROWS) {
+            for $channel in (0..$channels).step_by($lanes) {
+                let $block = first..(first + $crate::kernels::column::ROWS).min($rows);
+                $body
+            }
+        }
+    };
+}
+pub(crate) use by_columns;
+
+#[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn sum_values<V: Vector>(x: &[f32], sums: &mut [f32]) {
+    let channels = sums.len();
+    by_columns!(x.len() / channels, channels, V::LANES, |channel, block| {
+        let end = (channel + V::LANES).min(channels);
+        // SAFETY: the caller promises the instruction set.
+        unsafe {
+            let mut sum = V::load_some(&sums[channel..end]);
+            for row in block {
+                sum = sum.add(load_ahead::<V>(x, row * channels + channel..row * channels + end, channels));
+            }
+            sum.store_some(&mut sums[channel..end]);
+        }
+    });
+}
+
+#[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn sum_squares<V: Vector>(x: &[f32], mean: &[f32], sums: &mut [f32]) {
+    let channels = sums.len();
+    by_columns!(x.len() / channels, channels, V::LANES, |channel, block| {
+        let end = (channel + V::LANES).min(channels);
+        // SAFETY: the caller promises the instruction set.
+        unsafe {
+            let (mut sum, mean) = (V::load_some(&sums[channel..end]), V::load_some(&mean[channel..end]));
+            for row in block {
+                let x = load_ahead::<V>(x, row * channels + channel..row * channels + end, channels);
+                let deviation = x.subtract(mean);
+                sum = deviation.multiply_add(deviation, sum);
+            }
+            sum.store_some(&mut sums[channel..end]);
+        }
+    });
+}
+
+#[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn sum_gradients<V: Vector>(x: &[f32], y: &[f32], mean: &[f32], sums: &mut [f32]) {
+    let channels = mean.len();
+    let (sums, products) = sums.split_at_mut(channels);
+    by_columns!(x.len() / channels, channels, V::LANES, |channel, block| {
+        let end = (channel + V::LANES).min(channels);
+        // SAFETY: the caller promises the instruction set.
+        unsafe {
+            let (mut sum, mean) = (V::load_some(&sums[channel..end]), V::load_some(&mean[channel..end]));
+            let mut product = V::load_some(&products[channel..end]);
+            for row in block {
+                let x = load_ahead::<V>(x, row * channels + channel..row * channels + end, channels);
+                let y = load_ahead::<V>(y, row * channels + channel..row * channels + end, channels);
+                sum = sum.add(y);
+                product = y.multiply_add(x.subtract(mean), product);
+            }
+            sum.store_some(&mut sums[channel..end]);
+            product.store_some(&mut products[channel..end]);
         }
     });
 }
@@ -69,6 +196,7 @@ pub(crate) fn add_sums(pool: &Pool, values: &[f32], partials: &mut [f32], sums: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{Numbers, assert_close};
 
     #[test]
     fn sums_add_every_row_once_and_keep_what_was_there() {
@@ -80,6 +208,40 @@ mod tests {
             for (channel, sum) in sums.iter().enumerate() {
                 let expected: f32 = values.iter().skip(channel).step_by(3).sum();
                 assert_eq!(*sum, expected + if channel == 0 { 100.0 } else { 0.0 }, "{rows} rows");
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_adds_the_terms_of_plain_loops() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            for (rows, channels) in [(1, 1), (16, 5), (37, 17), (33, 33), (100, 64)] {
+                let mut numbers = Numbers::new(3);
+                let (x, y) = (numbers.vector(rows * channels), numbers.vector(rows * channels));
+                let (mean, start) = (numbers.vector(channels), numbers.vector(2 * channels));
+                let expected = |first: usize, term: &dyn Fn(f64, f64, f64) -> f64| -> Vec<f32> {
+                    let sum = |channel: usize| {
+                        let terms = (channel..x.len())
+                            .step_by(channels)
+                            .map(|index| term(x[index].into(), y[index].into(), mean[channel].into()));
+                        (f64::from(start[first + channel]) + terms.sum::<f64>()) as f32
+                    };
+                    (0..channels).map(sum).collect()
+                };
+                let run = |term, len: usize| {
+                    let mut sums = start[..len].to_vec();
+                    sum_rows(isa, term, &x, &y, &mean, &mut sums);
+                    sums
+                };
+                // Squares are below four.
+                let terms = 4 * rows;
+                assert_close(&run(Term::Value, channels), &expected(0, &|x, _, _| x), terms);
+                let squares = run(Term::SquaredDeviation, channels);
+                assert_close(&squares, &expected(0, &|x, _, mean| (x - mean).powi(2)), terms);
+                let both = run(Term::Gradient, 2 * channels);
+                assert_close(&both[..channels], &expected(0, &|_, y, _| y), terms);
+                let products = expected(channels, &|x, y, mean| y * (x - mean));
+                assert_close(&both[channels..], &products, terms);
             }
         }
     }

@@ -35,18 +35,30 @@ impl Rows for Gather<'_> {
         let channels = self.shape.channels;
         let (mut at, mut rest) = (range.start, target);
         while at < range.end {
-            let (tap, channel) = (self.taps[at / channels], at % channels);
-            let count = (channels - channel).min(range.end - at);
-            let (run, after) = rest.split_at_mut(count);
+            let (first, channel) = (at / channels, at % channels);
+            let tap = self.taps[first];
             let source_y = (y * self.step).wrapping_add_signed(tap.down);
             let source_x = (x * self.step).wrapping_add_signed(tap.right);
-            if source_y < self.shape.height && source_x < self.shape.width {
+            let inside = source_y < self.shape.height && source_x < self.shape.width;
+            let mut count = channels - channel;
+            if inside {
+                // Taps of pixels that follow one another in memory are copied at once.
+                let next = |&(index, other): &(usize, &Tap)| {
+                    let right = index as isize + 1;
+                    other.down == tap.down
+                        && other.right == tap.right + right
+                        && source_x.wrapping_add_signed(right) < self.shape.width
+                };
+                count += channels * self.taps[first + 1..].iter().enumerate().take_while(next).count();
+            }
+            let (run, after) = rest.split_at_mut(count.min(range.end - at));
+            if inside {
                 let pixel = (image * self.shape.height + source_y) * self.shape.width + source_x;
-                run.copy_from_slice(&self.source[pixel * channels + channel..][..count]);
+                run.copy_from_slice(&self.source[pixel * channels + channel..][..run.len()]);
             } else {
                 run.fill(0.0);
             }
-            at += count;
+            at += run.len();
             rest = after;
         }
     }

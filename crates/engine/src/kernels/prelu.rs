@@ -1,9 +1,9 @@
 //! Rectifier with a learned slope for each channel: `y = x` where `x > 0`, else `slope * x` (arXiv:1502.01852).
 
 use super::column;
-use crate::gemm::Store;
+use crate::gemm::{Store, Vector, by_vector};
 use crate::isa::by_isa;
-use crate::pool::Pool;
+use crate::pool::{Pool, Shared};
 
 /// # Shapes
 /// `source` and `target` `[rows, channels]`, `slopes` `[channels]`.
@@ -44,46 +44,112 @@ pub(crate) fn backward(
     assert_eq!(source.len(), d_target.len(), "prelu input and output gradient");
     assert_eq!(source.len(), d_source.len(), "prelu input and its gradient");
     let channels = slopes.len();
-    let chunk = column::chunk(channels);
-    pool.run_chunks(d_source, chunk, |index, d_source| {
-        let range = index * chunk..index * chunk + d_source.len();
-        let (source, d_target) = (&source[range.clone()], &d_target[range]);
-        by_isa!(
-            pool.isa(),
-            backward_rows,
-            (source: &[f32], slopes: &[f32], d_target: &[f32], d_source: &mut [f32], store: Store)
-        );
-    });
-    column::reduce(pool, source.len() / channels, partials, d_slopes, |rows, partial| {
+    let d_source = Shared::new(d_source);
+    column::reduce(pool, source.len() / channels, partials, d_slopes, |rows, sums| {
         let range = rows.start * channels..rows.end * channels;
-        let (source, d_target) = (&source[range.clone()], &d_target[range]);
-        by_isa!(pool.isa(), slope_rows, (source: &[f32], d_target: &[f32], partial: &mut [f32]));
+        let (source, d_target) = (&source[range.clone()], &d_target[range.clone()]);
+        #[expect(unsafe_code, reason = "parts of a reduction own the gradients of their rows")]
+        // SAFETY: no other part covers these rows; the function checks every access but asks for the
+        // instruction set.
+        unsafe {
+            let d_source = d_source.range(range);
+            by_vector!(
+                pool.isa(),
+                backward_rows,
+                (
+                    source: &[f32], slopes: &[f32], d_target: &[f32], d_source: &mut [f32], store: Store,
+                    sums: &mut [f32]
+                )
+            );
+        }
     });
 }
 
+#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
 #[inline(always)]
-fn backward_rows(source: &[f32], slopes: &[f32], d_target: &[f32], d_source: &mut [f32], store: Store) {
+unsafe fn backward_rows<V: Vector>(
+    source: &[f32],
+    slopes: &[f32],
+    d_target: &[f32],
+    d_source: &mut [f32],
+    store: Store,
+    sums: &mut [f32],
+) {
     let channels = slopes.len();
-    let rows = source.chunks_exact(channels).zip(d_target.chunks_exact(channels));
-    for ((source, d_target), d_source) in rows.zip(d_source.chunks_exact_mut(channels)) {
-        let elements = d_source.iter_mut().zip(source).zip(d_target).zip(slopes);
-        match store {
-            Store::Replace => elements.for_each(|(((d_source, source), d_target), slope)| {
-                *d_source = if *source > 0.0 { *d_target } else { slope * d_target };
-            }),
-            Store::Add => elements.for_each(|(((d_source, source), d_target), slope)| {
-                *d_source += if *source > 0.0 { *d_target } else { slope * d_target };
-            }),
+    column::by_columns!(source.len() / channels, channels, V::LANES, |channel, block| {
+        let end = (channel + V::LANES).min(channels);
+        // SAFETY: the caller promises the instruction set.
+        unsafe {
+            let (mut sum, slope) = (V::load_some(&sums[channel..end]), V::load_some(&slopes[channel..end]));
+            for row in block {
+                let here = row * channels + channel..row * channels + end;
+                let x = column::load_ahead::<V>(source, here.clone(), channels);
+                let dy = column::load_ahead::<V>(d_target, here.clone(), channels);
+                let d_source = &mut d_source[here];
+                let mut dx = x.where_positive(dy, slope.multiply(dy));
+                if store == Store::Add {
+                    dx = V::load_some(d_source).add(dx);
+                }
+                dx.store_some(d_source);
+                sum = sum.add(x.where_positive(V::splat(0.0), x.multiply(dy)));
+            }
+            sum.store_some(&mut sums[channel..end]);
         }
-    }
+    });
 }
 
-#[inline(always)]
-fn slope_rows(source: &[f32], d_target: &[f32], sums: &mut [f32]) {
-    let channels = sums.len();
-    for (source, d_target) in source.chunks_exact(channels).zip(d_target.chunks_exact(channels)) {
-        for ((sum, source), d_target) in sums.iter_mut().zip(source).zip(d_target) {
-            *sum += if *source > 0.0 { 0.0 } else { source * d_target };
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Isa;
+    use crate::testing::{Numbers, assert_close};
+
+    #[test]
+    fn every_instruction_set_agrees_with_plain_loops_in_both_directions() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let pool = Pool::with_isa(2, isa).unwrap();
+            for (rows, channels) in [(1, 1), (64, 5), (65, 17), (1100, 33), (2100, 64)] {
+                let mut numbers = Numbers::new(3);
+                let (source, d_target) = (numbers.vector(rows * channels), numbers.vector(rows * channels));
+                let (slopes, start) = (numbers.vector(channels), numbers.vector(rows * channels));
+                let factor = |index: usize| if source[index] > 0.0 { 1.0 } else { slopes[index % channels] };
+                let mut target = vec![f32::NAN; source.len()];
+                forward(&pool, &source, &slopes, &mut target);
+                let expected: Vec<f32> =
+                    source.iter().enumerate().map(|(index, x)| factor(index) * x).collect();
+                assert_close(&target, &expected, 1);
+
+                for store in [Store::Replace, Store::Add] {
+                    let mut d_source = start.clone();
+                    let mut d_slopes = vec![0.5; channels];
+                    let mut partials = vec![f32::NAN; column::PARTS * channels];
+                    backward(
+                        &pool,
+                        &source,
+                        &slopes,
+                        &d_target,
+                        &mut d_source,
+                        store,
+                        &mut partials,
+                        &mut d_slopes,
+                    );
+                    let kept = |index: usize| if store == Store::Add { start[index] } else { 0.0 };
+                    let expected: Vec<f32> = d_target
+                        .iter()
+                        .enumerate()
+                        .map(|(index, dy)| kept(index) + factor(index) * dy)
+                        .collect();
+                    assert_close(&d_source, &expected, 2);
+                    let expected: Vec<f32> = (0..channels)
+                        .map(|channel| {
+                            let column = (channel..source.len()).step_by(channels);
+                            let terms = column.map(|index| source[index].min(0.0) * d_target[index]);
+                            (0.5 + terms.map(f64::from).sum::<f64>()) as f32
+                        })
+                        .collect();
+                    assert_close(&d_slopes, &expected, rows);
+                }
+            }
         }
     }
 }

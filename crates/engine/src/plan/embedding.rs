@@ -1,6 +1,7 @@
-//! A network compiled for embedding: forward only, with running statistics and weights rearranged once.
+//! A network compiled for embedding: forward only, with batch normalisation folded into the layer before it and
+//! weights rearranged once.
 
-use net::{Network, Op, Role, Shape, Source, Weights, WeightsError};
+use net::{Network, Op, Role, Shape, Source, Weights, WeightsError, fold_batch_norm};
 
 use super::arena::{Arena, Layout, Value};
 use super::node::{self, Kind};
@@ -85,7 +86,10 @@ impl EmbeddingPlan {
         if batch == 0 {
             return Err(PlanError::EmptyBatch.into());
         }
-        let parameters = Parameters::from_weights(network, weights)?;
+        Parameters::from_weights(network, weights)?;
+        let (folded, weights) = fold_batch_norm(network, weights);
+        let network = &folded;
+        let parameters = Parameters::from_weights(network, &weights)?;
         let shapes = network.shapes();
         let mut layout = Layout::default();
         let image = layout.value(batch * network.image_shape().elements(), 0);

@@ -1,8 +1,10 @@
 //! Filters to their transforms, as panels of a product over input channels.
 
+use std::ops::Range;
+
 use super::tiles::PLANES;
 use super::transform;
-use crate::gemm::{Panels, Vector, by_vector};
+use crate::gemm::{MAX_LANES, Panels, Vector, by_vector};
 use crate::pool::{Pool, Shared};
 
 /// Which way the filters are to be applied.
@@ -16,8 +18,6 @@ pub(crate) enum Direction {
 
 /// Taps of a filter.
 const TAPS: usize = 9;
-/// The most lanes of a vector.
-const MAX_LANES: usize = 16;
 
 /// Transformed filters: 36 times the panels of `[from, to]`, `stride` apart.
 #[derive(Clone, Copy, Debug)]
@@ -72,37 +72,38 @@ impl Filters {
         });
     }
 
-    /// Copies the taps of `rows.len()` rows from `row` on and `lanes` columns from `column` on,
-    /// `[row][tap][lane]`, with zeros in the lanes after.
+    /// Copies the taps of `rows` rows from `row` on and of the columns of `columns`, `[tap][row][lane]`.
     #[inline(always)]
     fn copy_taps(
         &self,
         weights: &[f32],
-        row: usize,
-        column: usize,
-        lanes: usize,
-        rows: &mut [[[f32; MAX_LANES]; TAPS]],
+        [row, rows]: [usize; 2],
+        columns: Range<usize>,
+        taps: &mut [[[f32; MAX_LANES]; ROWS_COPIED]; TAPS],
     ) {
-        for tap in 0..TAPS {
+        for (tap, copy) in taps.iter_mut().enumerate() {
             match self.direction {
                 Direction::Forward => {
-                    for (index, taps) in rows.iter_mut().enumerate() {
-                        let start = (tap * self.inputs + row + index) * self.outputs + column;
-                        taps[tap][..lanes].copy_from_slice(&weights[start..start + lanes]);
+                    for (index, lanes) in copy[..rows].iter_mut().enumerate() {
+                        let start = (tap * self.inputs + row + index) * self.outputs;
+                        let values = &weights[start + columns.start..start + columns.end];
+                        lanes.iter_mut().zip(values).for_each(|(lane, value)| *lane = *value);
                     }
                 }
                 Direction::Backward => {
-                    for lane in 0..lanes {
-                        let start = ((TAPS - 1 - tap) * self.inputs + column + lane) * self.outputs + row;
-                        for (taps, value) in rows.iter_mut().zip(&weights[start..]) {
-                            taps[tap][lane] = *value;
-                        }
+                    for (lane, column) in columns.clone().enumerate() {
+                        let start = ((TAPS - 1 - tap) * self.inputs + column) * self.outputs + row;
+                        let values = &weights[start..start + rows];
+                        copy.iter_mut().zip(values).for_each(|(lanes, value)| lanes[lane] = *value);
                     }
                 }
             }
         }
     }
 }
+
+/// Rows whose taps are copied at a time.
+const ROWS_COPIED: usize = 16;
 
 #[expect(unsafe_code, reason = "transforms whole vectors; tested against plain loops")]
 #[inline(always)]
@@ -113,31 +114,39 @@ unsafe fn transform_rows<V: Vector>(
     rows: [usize; 2],
     filters: Shared<'_, f32>,
 ) {
-    /// Rows whose taps are copied at a time.
-    const BLOCK: usize = 16;
     let panel = of.panels.panel(index);
-    let mut block = [[[0.0; MAX_LANES]; TAPS]; BLOCK];
+    let mut taps = [[[0.0; MAX_LANES]; ROWS_COPIED]; TAPS];
     for vector in 0..panel.vectors {
         let column = panel.first_column + vector * V::LANES;
-        let lanes = V::LANES.min(panel.first_column + panel.columns - column);
-        if lanes < V::LANES {
-            block = [[[0.0; MAX_LANES]; TAPS]; BLOCK];
+        let columns = column..(column + V::LANES).min(panel.first_column + panel.columns);
+        let copied = of.direction == Direction::Backward || columns.len() < V::LANES;
+        if columns.len() < V::LANES {
+            // The lanes after the last column.
+            taps = [[[0.0; MAX_LANES]; ROWS_COPIED]; TAPS];
         }
-        for first in (rows[0]..rows[1]).step_by(BLOCK) {
-            let here = BLOCK.min(rows[1] - first);
-            of.copy_taps(weights, first, column, lanes, &mut block[..here]);
-            for (row, taps) in block[..here].iter().enumerate() {
+        for first in (rows[0]..rows[1]).step_by(ROWS_COPIED) {
+            let here = ROWS_COPIED.min(rows[1] - first);
+            if copied {
+                of.copy_taps(weights, [first, here], columns.clone(), &mut taps);
+            }
+            for row in 0..here {
                 let start = panel.start + (first + row) * panel.width + vector * V::LANES;
-                // SAFETY: `Filters::transform` holds every plane's panels; a row of a panel has whole vectors.
+                let last = (PLANES - 1) * of.stride + start + V::LANES;
+                assert!(last <= filters.len(), "filters of {of:?}");
+                // SAFETY: the assertion holds the last of the stores, `load_some` each of the loads.
                 unsafe {
                     let mut patch = [[V::splat(0.0); 3]; 3];
-                    for (value, tap) in patch.as_flattened_mut().iter_mut().zip(taps) {
-                        *value = V::load(tap.as_ptr());
+                    for (tap, value) in patch.as_flattened_mut().iter_mut().enumerate() {
+                        *value = if copied {
+                            V::load(taps[tap][row].as_ptr())
+                        } else {
+                            V::load_some(&weights[(tap * of.inputs + first + row) * of.outputs + column..])
+                        };
                     }
-                    let spread = transform::filter(&patch);
-                    for (plane, value) in spread.as_flattened().iter().enumerate() {
-                        let start = plane * of.stride + start;
-                        value.store(filters.range(start..start + V::LANES).as_mut_ptr());
+                    let mut place = filters.range(0..0).as_mut_ptr().add(start);
+                    for value in transform::filter(&patch).as_flattened() {
+                        value.store(place);
+                        place = place.wrapping_add(of.stride);
                     }
                 }
             }

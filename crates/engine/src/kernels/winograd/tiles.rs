@@ -7,7 +7,7 @@ use std::ops::Range;
 use net::Shape;
 
 use super::transform;
-use crate::gemm::{BLOCK, Panels, Vector, by_vector};
+use crate::gemm::{BLOCK, MAX_LANES, Panels, Vector, by_vector};
 use crate::isa::Isa;
 use crate::pool::Shared;
 
@@ -185,9 +185,6 @@ pub(super) fn spread(
     }
 }
 
-/// The most lanes of a vector.
-const MAX_LANES: usize = 16;
-
 /// What stands for a vector of a pixel outside the image.
 static OUTSIDE: [f32; MAX_LANES] = [0.0; MAX_LANES];
 
@@ -358,26 +355,15 @@ unsafe fn merge_tiles<V: Vector>(
                 let merged = transform::target(&patch);
                 let mut shift = V::splat(0.0);
                 if let Some(bias) = outputs.bias {
-                    let mut whole = [0.0; MAX_LANES];
-                    whole[..lanes].copy_from_slice(&bias[channel..channel + lanes]);
-                    shift = V::load(whole.as_ptr());
+                    shift = V::load_some(&bias[channel..channel + lanes]);
                 }
                 for (line, square) in merged.iter().zip(&square) {
                     for (value, pixel) in line.iter().zip(square) {
                         let Some(pixel) = pixel else { continue };
                         let value = value.add(shift);
                         let target = outputs.target.range(pixel + channel..pixel + channel + lanes);
-                        if lanes == V::LANES {
-                            let place = target.as_mut_ptr();
-                            let value = if outputs.accumulate { V::load(place).add(value) } else { value };
-                            value.store(place);
-                        } else {
-                            let mut whole = [0.0; MAX_LANES];
-                            value.store(whole.as_mut_ptr());
-                            for (target, value) in target.iter_mut().zip(whole) {
-                                *target = if outputs.accumulate { *target + value } else { value };
-                            }
-                        }
+                        let value = if outputs.accumulate { V::load_some(target).add(value) } else { value };
+                        value.store_some(target);
                     }
                 }
             }

@@ -201,13 +201,7 @@ unsafe fn merge_rows<V: Vector>(
                 for (tap, value) in filter.as_flattened().iter().enumerate() {
                     let place = (tap * inputs + row) * outputs + column;
                     let target = target.range(place..place + lanes);
-                    if lanes == V::LANES {
-                        V::load(target.as_ptr()).add(*value).store(target.as_mut_ptr());
-                    } else {
-                        let mut whole = [0.0; 16];
-                        value.store(whole.as_mut_ptr());
-                        target.iter_mut().zip(whole).for_each(|(target, value)| *target += value);
-                    }
+                    V::load_some(target).add(*value).store_some(target);
                 }
             }
         }
