@@ -11,7 +11,8 @@ fn embeddings(path: &Path, vectors: &[(String, f64)], flip: &str) {
         "names": serde_json::to_string(&names).unwrap(), "model_fingerprint": "made", "flip_rule": flip,
     });
     let shape = [vectors.len(), 2];
-    let tensor = serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [0, vectors.len() * 8] });
+    let tensor =
+        serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [0, vectors.len() * 8] });
     let header = serde_json::json!({ "__metadata__": metadata, "embeddings": tensor }).to_string();
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.as_bytes());
@@ -52,7 +53,8 @@ impl Place {
 
     fn evaluate(&self, embeddings: &str, out: &str, more: &[&str]) -> crate::invocation::Outcome {
         let (embeddings, pairs, out) = (self.path(embeddings), self.path("pairs.txt"), self.path(out));
-        let given = ["evaluate", "--embeddings", &embeddings, "--pairs", &pairs, "--format", "list", "--out", &out];
+        let given =
+            ["evaluate", "--embeddings", &embeddings, "--pairs", &pairs, "--format", "list", "--out", &out];
         cosface(given.iter().copied().chain(more.iter().copied()))
     }
 }
@@ -78,7 +80,11 @@ fn embeddings_alone_are_evaluated_and_two_models_compared() {
     assert!(fs_err::read_to_string(&table).unwrap().contains("| accuracy |"));
     cosface(["compare", &good, &bad, "--far", "0.001"]).refused(&["20 impostor pairs", "5e-2", "1e-3"]);
     place.evaluate("good.safetensors", "other", &["--rule", "insightface"]).success();
-    cosface(["compare", &place.path("other"), &bad]).refused(&["different rules", "insightface", "other-folds"]);
+    cosface(["compare", &place.path("other"), &bad]).refused(&[
+        "different rules",
+        "insightface",
+        "other-folds",
+    ]);
 }
 
 #[test]
@@ -112,8 +118,19 @@ fn two_files_for_one_image_are_refused() {
     let pairs: String = ["1", "0"].map(|label| format!("p0/1.jpg p0/2.jpg {label}\n").repeat(10)).concat();
     fs_err::write(place.path("pairs.txt"), pairs).unwrap();
     let (images, pairs, out) = (place.path("images"), place.path("pairs.txt"), place.path("out"));
-    cosface(["evaluate", "absent.safetensors", "--images", &images, "--pairs", &pairs, "--format", "list", "--out", &out])
-        .refused(&["two files for one image", "1.jpg", "1.png"]);
+    cosface([
+        "evaluate",
+        "absent.safetensors",
+        "--images",
+        &images,
+        "--pairs",
+        &pairs,
+        "--format",
+        "list",
+        "--out",
+        &out,
+    ])
+    .refused(&["two files for one image", "1.jpg", "1.png"]);
     assert!(!Path::new(&out).exists());
 }
 
@@ -132,7 +149,8 @@ fn probes_are_searched_in_a_gallery_and_among_strangers() {
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     // Angles of 2 and 3 degrees to the mate and at least 14 to others.
     assert_eq!(json["whole"]["cmc"][0], 1.0);
-    let among = cosface(["identify", "--probes", &probes, "--distractors", &gallery, "--far", "0.01"]).success();
+    let among =
+        cosface(["identify", "--probes", &probes, "--distractors", &gallery, "--far", "0.01"]).success();
     assert!(among.stdout.contains("40 searches by 40 probes of 20 people"), "{}", among.stdout);
     fs_err::write(place.path("noise.txt"), "nobody/1.jpg\n").unwrap();
     cosface(["identify", "--probes", &probes, "--gallery", &gallery, "--noise", &place.path("noise.txt")])
