@@ -184,7 +184,12 @@ fn a_distractor_with_the_very_vector_of_the_other_image_wins() {
     };
     assert_eq!(rank_one(&apart), 1.0);
     values[1198..].copy_from_slice(&[1.0, 0.5]);
-    assert!(rank_one(&Vectors::new(values, 2).expect("vectors")) < 1.0);
+    // The first probe ties with it, the second finds itself.
+    assert_eq!(rank_one(&Vectors::new(values, 2).expect("vectors")), 0.0);
+    // Of twenty impostor scores ten are 1 and ten are those of the genuine pairs: half of them allow only the former.
+    let copies = Vectors::new([1.0, 0.5].repeat(10), 2).expect("vectors");
+    let tar = |far| Distractors::of(&probes, &[7, 7], &copies, &[10], far).expect("figures").points[0].tar;
+    assert_eq!((tar(0.5), tar(1.0)), (Some(0.0), Some(1.0)));
 }
 
 #[test]
