@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use data::{Fit, Preparation, PreparationError, ReadError, Reader, Unreadable, flip_horizontally};
 use engine::{EmbeddingPlan, EmbeddingPlanError, Pixels, Pool, PoolError};
 use face::{Limits, Size};
+use image::RgbImage;
 use net::{ChannelOrder, FlipRule, Model, ModelFileError, Preprocessing};
 
 /// Images that pass through the network together.
@@ -81,11 +82,7 @@ impl Embedder {
     /// A card that names sizes which images cannot be brought to.
     pub fn preparation(card: &Preprocessing, fit: Fit) -> Result<Preparation, PreparationError> {
         let input = Size { height: card.height as u32, width: card.width as u32 };
-        let crop = match card.template.frame() {
-            Some([height, width]) => Size { height: height as u32, width: width as u32 },
-            None => input,
-        };
-        Preparation::new(crop, input, fit, Limits::default())
+        Preparation::new(crop_size(card), input, fit, Limits::default())
     }
 
     /// Outputs for image files, in their order; `progress` hears how many are done.
@@ -108,15 +105,8 @@ impl Embedder {
         let mut all = Vec::with_capacity(files.len());
         for batch in Reader::new(files, preparation, BATCH, self.pool.threads(), Unreadable::Refuse) {
             let mut pixels = batch?.pixels;
-            let images = self.outputs(&card, &pixels);
-            let mirrored = match flip {
-                FlipRule::None => vec![Vec::new(); images.len()],
-                FlipRule::Concatenated | FlipRule::Summed => {
-                    flip_horizontally(&mut pixels, input);
-                    self.outputs(&card, &pixels)
-                }
-            };
-            for (image, mirrored) in images.into_iter().zip(mirrored) {
+            let both = self.both_outputs(&card, &mut pixels, input, flip);
+            for Features { image, mirrored } in both {
                 let finite = image.iter().chain(&mirrored).all(|value| value.is_finite());
                 if !finite || image.iter().all(|value| *value == 0.0) {
                     return Err(EmbedderError::NoDirection(names[all.len()].clone()));
@@ -126,6 +116,58 @@ impl Embedder {
             progress(all.len());
         }
         Ok(all)
+    }
+
+    /// Size of the aligned crops that the model's card asks for.
+    #[must_use]
+    pub fn crop_size(&self) -> Size {
+        crop_size(&self.model.card().preprocessing)
+    }
+
+    /// Outputs for one aligned crop; `name` stands for it in errors.
+    ///
+    /// # Errors
+    /// An output without a direction, or a card with impossible sizes.
+    ///
+    /// # Panics
+    /// When the crop has not the size of the card's template.
+    pub fn features_of_crop(
+        &mut self,
+        crop: &RgbImage,
+        flip: FlipRule,
+        name: &Path,
+    ) -> Result<Features, EmbedderError> {
+        let card = self.model.card().preprocessing.clone();
+        let preparation = Self::preparation(&card, Fit::Exact)?;
+        assert_eq!(Size::of(crop), preparation.crop(), "size of an aligned crop");
+        let mut pixels = vec![0; preparation.input().rgb_bytes()];
+        preparation.reduce(crop.as_raw(), &mut pixels);
+        let mut both = self.both_outputs(&card, &mut pixels, preparation.input(), flip);
+        let features = both.swap_remove(0);
+        let finite = features.image.iter().chain(&features.mirrored).all(|value| value.is_finite());
+        if !finite || features.image.iter().all(|value| *value == 0.0) {
+            return Err(EmbedderError::NoDirection(name.to_owned()));
+        }
+        Ok(features)
+    }
+
+    /// Outputs for images and, where the flip rule needs them, for their mirror images, which `pixels` then hold.
+    fn both_outputs(
+        &mut self,
+        card: &Preprocessing,
+        pixels: &mut [u8],
+        input: Size,
+        flip: FlipRule,
+    ) -> Vec<Features> {
+        let images = self.outputs(card, pixels);
+        let mirrored = match flip {
+            FlipRule::None => vec![Vec::new(); images.len()],
+            FlipRule::Concatenated | FlipRule::Summed => {
+                flip_horizontally(pixels, input);
+                self.outputs(card, pixels)
+            }
+        };
+        images.into_iter().zip(mirrored).map(|(image, mirrored)| Features { image, mirrored }).collect()
     }
 
     fn outputs(&mut self, card: &Preprocessing, pixels: &[u8]) -> Vec<Vec<f32>> {
@@ -142,4 +184,9 @@ impl Embedder {
         let outputs = self.plan.forward(&self.pool, Pixels { bytes, mean, scale });
         outputs.chunks_exact(dimension).map(<[f32]>::to_vec).collect()
     }
+}
+
+fn crop_size(card: &Preprocessing) -> Size {
+    let [height, width] = card.template.frame().unwrap_or([card.height, card.width]);
+    Size { height: height as u32, width: width as u32 }
 }

@@ -5,17 +5,22 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::aside::write_aside;
+use crate::calibration::Calibration;
 use crate::feature::FeatureRule;
+use crate::groups::Groups;
 use crate::histogram::Histogram;
 use crate::interval::{Bootstrap, Interval, People};
-use crate::protocol::{FoldOrigin, Kind, Protocol};
+use crate::operating::{OperatingPoint, operating_points};
+use crate::protocol::{FoldOrigin, Kind, MissingImages, NameTable, Protocol};
 use crate::roc::{EqualErrorRate, FarTooFine, Roc, RocPoint};
 use crate::scores::{Scores, ScoresError};
 use crate::vectors::Vectors;
 use crate::verification::{Rule, Verification, VerificationError, Verifier};
 
 /// Version of the layout of `evaluation.json`. It changes whenever a field is renamed, removed or changes meaning.
-pub const SCHEMA: u32 = 1;
+///
+/// Schema 2 added `operating_points`, `calibration` and `groups`.
+pub const SCHEMA: u32 = 2;
 
 /// Bins of the histograms: cosines in steps of 0.02.
 const BINS: usize = 100;
@@ -35,6 +40,19 @@ pub struct Settings {
     pub fars: Vec<f64>,
     /// How intervals are made.
     pub bootstrap: Bootstrap,
+}
+
+impl Settings {
+    /// Checks what can be checked before anything is embedded.
+    ///
+    /// # Errors
+    /// [`EvaluateError::NoRate`].
+    pub fn check(&self) -> Result<(), EvaluateError> {
+        match self.fars.iter().find(|&&far| !(far > 0.0 && far <= 1.0)) {
+            Some(&far) => Err(EvaluateError::NoRate(far)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Identity of a model, so that a figure can be traced to its weights.
@@ -133,6 +151,12 @@ pub struct Evaluation {
     pub genuine: Histogram,
     /// Cosines of the impostor pairs.
     pub impostor: Histogram,
+    /// Thresholds for the false accept rates that were asked for and can be resolved.
+    pub operating_points: Vec<OperatingPoint>,
+    /// Score to probability; absent where there is nothing to calibrate on.
+    pub calibration: Option<Calibration>,
+    /// Results for groups of people; absent where no groups were named.
+    pub groups: Option<Groups>,
     /// How the intervals were made: percentiles of replicates that resample people.
     pub bootstrap: Bootstrap,
 }
@@ -168,11 +192,10 @@ impl Evaluation {
     /// # Panics
     /// Where `vectors` has not one row for each image of the protocol, or the bootstrap's settings are out of range.
     pub fn of(protocol: &Protocol, vectors: &Vectors, settings: &Settings) -> Result<Self, EvaluateError> {
-        if let Some(&far) = settings.fars.iter().find(|&&far| !(far > 0.0 && far <= 1.0)) {
-            return Err(EvaluateError::NoRate(far));
-        }
+        settings.check()?;
         let verifier = Verifier::new(settings.rule, protocol, vectors)?;
-        let scores = Scores::of_pairs(&vectors.cosines(&protocol.pairs), &protocol.pairs)?;
+        let cosines = vectors.cosines(&protocol.pairs);
+        let scores = Scores::of_pairs(&cosines, &protocol.pairs)?;
         let roc = scores.roc();
         let verification = verifier.verify();
         let people = People::of(protocol);
@@ -220,9 +243,31 @@ impl Evaluation {
             band: band.collect(),
             genuine: Histogram::of(scores.of_kind(Kind::Genuine), BINS),
             impostor: Histogram::of(scores.of_kind(Kind::Impostor), BINS),
+            operating_points: operating_points(protocol, &scores, &settings.fars, &settings.bootstrap),
+            calibration: Calibration::of(protocol, &cosines),
+            groups: None,
             bootstrap: settings.bootstrap,
             verification,
         })
+    }
+
+    /// Adds the results of groups, from a table that names the group of each image or person.
+    ///
+    /// # Errors
+    /// [`GroupsError`].
+    ///
+    /// # Panics
+    /// Where `vectors` has not one row for each image of the protocol.
+    pub fn add_groups(
+        &mut self,
+        protocol: &Protocol,
+        vectors: &Vectors,
+        table: &NameTable,
+    ) -> Result<(), GroupsError> {
+        let cosines = vectors.cosines(&protocol.pairs);
+        let scores = Scores::of_pairs(&cosines, &protocol.pairs)?;
+        self.groups = Some(Groups::of(protocol, &cosines, &scores, table, &self.bootstrap)?);
+        Ok(())
     }
 
     /// Writes `evaluation.json`: beside its place first, then renamed, so that a reader never sees half a file.
@@ -255,11 +300,22 @@ impl Evaluation {
     }
 }
 
+/// Why there are no results of groups.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum GroupsError {
+    /// The scores are no evidence.
+    #[error(transparent)]
+    Scores(#[from] ScoresError),
+    /// The table has no word for some images.
+    #[error("the table of groups must have a word for every image, or for who is in it")]
+    Missing(#[from] MissingImages),
+}
+
 /// Why an `evaluation.json` cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluationFileError {
     /// The file system says no; the source names the file.
-    #[error("cannot keep the evaluation")]
+    #[error("cannot keep or read the evaluation")]
     File(#[source] std::io::Error),
     /// The text is no evaluation.
     #[error("not an evaluation: {}", path.display())]

@@ -5,12 +5,15 @@
 //! product of its two people's counts. (The "subsets bootstrap" of Bolle, Ratha and Pankanti, Evaluating
 //! authentication systems using bootstrap confidence intervals, 1999, in its two-way form.)
 
+use std::collections::HashMap;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::Protocol;
+use crate::scored::ScoredPairs;
 use crate::scores::Weights;
 
 /// How intervals are made.
@@ -54,6 +57,29 @@ impl People {
         let (people, count) = protocol.people();
         let pairs = protocol.pairs.iter().map(|pair| (people[pair.first], people[pair.second])).collect();
         Self { count, pairs }
+    }
+
+    /// The people behind each scored pair.
+    pub fn of_scored(pairs: &ScoredPairs) -> Self {
+        let mut numbers = HashMap::new();
+        let mut number = |person| {
+            let next = numbers.len();
+            *numbers.entry(person).or_insert(next)
+        };
+        let rows = pairs.rows.iter().map(|row| (row.first_person.as_str(), row.second_person.as_str()));
+        let pairs = rows.map(|(first, second)| (number(first), number(second))).collect();
+        Self { count: numbers.len(), pairs }
+    }
+
+    /// One person behind each item, such as a probe: it counts as often as the person was drawn.
+    pub fn of_items<T: Eq + std::hash::Hash>(people: impl IntoIterator<Item = T>) -> Self {
+        let mut numbers = HashMap::new();
+        let items = people.into_iter().map(|person| {
+            let next = numbers.len();
+            *numbers.entry(person).or_insert(next)
+        });
+        let pairs = items.map(|number| (number, number)).collect();
+        Self { count: numbers.len(), pairs }
     }
 
     /// Number of people.

@@ -2,10 +2,11 @@
 //!
 //! - [`decode`], [`decode_file`]: bytes -> upright RGB, within [`Limits`], or an [`ImageError`] naming the file.
 //! - [`Size`], [`Template`]: the geometry of aligned crops.
-//! - [`Affine`], [`warp()`]: from a photograph and five landmarks to the crop.
+//! - [`align()`]: from a photograph and five landmarks to the crop; its parts are [`Affine`], [`resize()`], [`warp()`].
 //! - [`Embedding`]: a unit vector, compared by cosine.
 
 mod affine;
+mod align;
 mod decode;
 mod embedding;
 mod format;
@@ -13,15 +14,18 @@ mod image_error;
 mod jpeg;
 mod limits;
 mod png;
+mod resize;
 mod size;
 mod template;
 mod warp;
 
 pub use affine::{Affine, DegenerateLandmarks};
+pub use align::align;
 pub use decode::{decode, decode_file};
 pub use embedding::{Embedding, NotADirection};
 pub use image_error::{ImageError, ImageFault};
 pub use limits::Limits;
+pub use resize::resize;
 pub use size::Size;
 pub use template::{Point, Template};
 pub use warp::{Border, warp};

@@ -32,7 +32,7 @@ pub struct Problem<'a> {
 pub struct Evaluation {
     /// Mean of `loss_each`.
     pub loss: f64,
-    /// `-ln p_y` of each sample, `[samples]`.
+    /// `-ln p_y` of each sample and its penalty, `[samples]`.
     pub loss_each: Vec<f64>,
     /// Gradient of the mean loss with respect to the raw features, `[samples, dimension]`.
     pub d_features: Vec<f64>,
@@ -115,8 +115,9 @@ impl From<RangeError> for ProblemError {
 
 /// Mean loss over the batch and its gradients with respect to the raw features and raw weights.
 ///
-/// With `u_j = c_j` and `u_y = psi(c_y)`, logits are `z_j = a u_j`, where `a` is the scale; the loss of a sample is
-/// `ln(sum_j e^(z_j - z_y))`, taken as a log-sum-exp that neither overflows nor loses a small loss to cancellation.
+/// With `u_j` of [`Loss::other`] and `u_y = psi(c_y)` of [`Loss::target_of`], logits are `z_j = a u_j`, where `a` is the
+/// scale; the loss of a sample is `ln(sum_j e^(z_j - z_y))` and its [`Loss::penalty`], taken as a log-sum-exp that
+/// neither overflows nor loses a small loss to cancellation.
 /// Gradients pass through both normalisations: `d c_j / d x = (W_j/|W_j| - c_j x/|x|) / |x|`, and likewise for `W_j`.
 /// Time and memory are O(N C D) and O((N + C) D + C): this is the reference, not the fast head.
 ///
@@ -144,58 +145,87 @@ pub fn evaluate(loss: &Loss, problem: &Problem<'_>) -> Result<Evaluation, Proble
         d_features: vec![0.0; features.len()],
         d_weights: vec![0.0; weights.len()],
     };
-    let mut units = vec![0.0; classes];
     let mut logits = vec![0.0; classes];
+    let mut terms = vec![Term::default(); classes];
     for sample in 0..samples {
         let label = labels[sample] as usize;
         let feature = row(features, sample, dimension);
-        let feature_norm = feature_norms[sample];
-        let (scale, d_scale_d_norm) = match loss.scale() {
-            Scale::Fixed(s) => (s, 0.0),
-            Scale::FeatureNorm => (feature_norm, 1.0),
-        };
-        let mut slope = 1.0;
+        let norm = feature_norms[sample];
+        let cosine =
+            |class: usize| dot(feature, row(weights, class, dimension)) / (norm * weight_norms[class]);
+        let psi = if loss.needs_directions() { loss.target_of(cosine(label), norm).psi } else { 0.0 };
         for class in 0..classes {
-            let product = dot(feature, row(weights, class, dimension));
-            if !loss.normalises_weights() {
-                logits[class] = product;
-                continue;
-            }
-            units[class] = product / (feature_norm * weight_norms[class]);
-            logits[class] = scale * units[class];
+            let of_target = class == label && loss.needs_directions();
+            terms[class] = if !loss.normalises_weights() && !of_target {
+                Term::Product
+            } else {
+                let (scale, d_scale) = match loss.scale() {
+                    Scale::Fixed(s) => (s, 0.0),
+                    Scale::FeatureNorm => (norm, 1.0),
+                };
+                let length = if loss.normalises_weights() { 1.0 } else { weight_norms[class] };
+                let cosine = cosine(class);
+                let (value, slope, norm_slope) = if of_target {
+                    let target = loss.target_of(cosine, norm);
+                    (target.psi, target.slope, target.norm_slope)
+                } else {
+                    let other = loss.other(cosine, psi);
+                    (other.value, other.slope, 0.0)
+                };
+                Term::Cosine {
+                    cosine,
+                    logit: scale * length * value,
+                    d_cosine: scale * length * slope,
+                    d_norm: length * (d_scale * value + scale * norm_slope),
+                    d_length: if loss.normalises_weights() { 0.0 } else { scale * value },
+                }
+            };
+            logits[class] = match terms[class] {
+                Term::Product => dot(feature, row(weights, class, dimension)),
+                Term::Cosine { logit, .. } => logit,
+            };
         }
-        let cosine = units[label];
-        if loss.normalises_weights() {
-            let target = loss.target(cosine);
-            (units[label], slope) = (target.psi, target.slope);
-            logits[label] = scale * target.psi;
-        }
-        let each = cross_entropy(&mut logits, label);
-        result.loss_each.push(each);
+        let penalty = loss.penalty(norm);
+        result.loss_each.push(cross_entropy(&mut logits, label) + penalty.value);
 
         let d_logits = &logits;
         let d_feature = row_mut(&mut result.d_features, sample, dimension);
+        if penalty.slope != 0.0 {
+            add_scaled(d_feature, penalty.slope / (samples as f64 * norm), feature);
+        }
         for class in 0..classes {
             let weight = row(weights, class, dimension);
             let d_weight = row_mut(&mut result.d_weights, class, dimension);
             let d_logit = d_logits[class] / samples as f64;
-            if !loss.normalises_weights() {
-                add_scaled(d_feature, d_logit, weight);
-                add_scaled(d_weight, d_logit, feature);
-                continue;
+            match terms[class] {
+                Term::Product => {
+                    add_scaled(d_feature, d_logit, weight);
+                    add_scaled(d_weight, d_logit, feature);
+                }
+                Term::Cosine { cosine, d_cosine, d_norm, d_length, .. } => {
+                    let (d_cosine, length) = (d_logit * d_cosine, weight_norms[class]);
+                    add_scaled(d_feature, d_cosine / (norm * length), weight);
+                    add_scaled(d_feature, -d_cosine * cosine / (norm * norm), feature);
+                    add_scaled(d_feature, d_logit * d_norm / norm, feature);
+                    add_scaled(d_weight, d_cosine / (norm * length), feature);
+                    add_scaled(d_weight, -d_cosine * cosine / (length * length), weight);
+                    add_scaled(d_weight, d_logit * d_length / length, weight);
+                }
             }
-            let (cosine, slope) = if class == label { (cosine, slope) } else { (units[class], 1.0) };
-            let d_cosine = d_logit * scale * slope;
-            let weight_norm = weight_norms[class];
-            add_scaled(d_feature, d_cosine / (feature_norm * weight_norm), weight);
-            add_scaled(d_feature, -d_cosine * cosine / (feature_norm * feature_norm), feature);
-            add_scaled(d_weight, d_cosine / (feature_norm * weight_norm), feature);
-            add_scaled(d_weight, -d_cosine * cosine / (weight_norm * weight_norm), weight);
-            add_scaled(d_feature, d_logit * units[class] * d_scale_d_norm / feature_norm, feature);
         }
     }
     result.loss = result.loss_each.iter().sum::<f64>() / samples as f64;
     Ok(result)
+}
+
+/// How one logit depends on the feature and the class centre.
+#[derive(Clone, Copy, Default)]
+enum Term {
+    /// `W . x`.
+    #[default]
+    Product,
+    /// A function of the cosine, of `|x|` and of `|W|`, with its partial derivatives.
+    Cosine { cosine: f64, logit: f64, d_cosine: f64, d_norm: f64, d_length: f64 },
 }
 
 /// Returns `-ln p_y` and turns logits into `d loss / d logit = p_j - [j = y]`.
@@ -238,7 +268,7 @@ fn check(
             return Err(ProblemError::LabelOutOfRange { sample, label, classes: problem.classes });
         }
     }
-    let needs_direction = loss.normalises_weights();
+    let needs_direction = loss.needs_directions();
     for (sample, &norm) in feature_norms.iter().enumerate() {
         if !norm.is_finite() {
             return Err(ProblemError::FeatureNotFinite { sample });
@@ -258,7 +288,7 @@ fn check(
     Ok(())
 }
 
-fn norms(matrix: &[f64], rows: usize, dimension: usize) -> Vec<f64> {
+pub(crate) fn norms(matrix: &[f64], rows: usize, dimension: usize) -> Vec<f64> {
     (0..rows).map(|index| row(matrix, index, dimension)).map(|vector| dot(vector, vector).sqrt()).collect()
 }
 

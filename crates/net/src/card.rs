@@ -25,6 +25,9 @@ pub struct Card {
     /// The training images, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<TrainingData>,
+    /// From which cosine on two faces are taken for one person, if somebody measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// Terms under which the weights may be used; absent means that nobody stated any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
@@ -170,6 +173,18 @@ pub struct Margin {
     pub parameters: BTreeMap<String, f64>,
 }
 
+/// A threshold, and how often it is wrong about two people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Cosine from which on two features are one person's, from -1 to 1.
+    pub threshold: f64,
+    /// Share of pairs of two people that reach it, from 0 to 1.
+    pub false_accept_rate: f64,
+    /// The images it was measured on.
+    pub images: String,
+}
+
 /// The images a model was trained on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -219,8 +234,10 @@ pub enum CardError {
         /// Columns of the input.
         width: usize,
     },
-    /// A number is not finite, or a scale is not positive.
-    #[error("card needs a finite value, above 0 for scale, in {field}: {value}")]
+    /// A number is not finite or outside its range.
+    #[error(
+        "card needs a finite value, above 0 for scale and in range for a calibration, in {field}: {value}"
+    )]
     Number {
         /// The field.
         field: String,
@@ -263,6 +280,11 @@ impl Card {
         }
         for value in scale {
             number("scale", f64::from(value), value.is_finite() && value > 0.0)?;
+        }
+        if let Some(Calibration { threshold, false_accept_rate, .. }) = &self.calibration {
+            number("calibration.threshold", *threshold, (-1.0..=1.0).contains(threshold))?;
+            let rate = *false_accept_rate;
+            number("calibration.false_accept_rate", rate, (0.0..=1.0).contains(&rate))?;
         }
         for (name, value) in self.margin.iter().flat_map(|margin| &margin.parameters) {
             number(&format!("margin.parameters.{name}"), *value, value.is_finite())?;

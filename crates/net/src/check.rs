@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use crate::{BatchNorm, Convolution, Dropout, Init, Linear, Network, Node, Op, PRelu, Shape, Source};
+mod layers;
+
+use crate::{Init, Network, Node, Shape, Source};
+pub(crate) use layers::output_shape;
 
 /// Most nodes a network may have; iresnet100 has 351.
 pub const NODES_AT_MOST: usize = 1 << 14;
@@ -12,6 +15,8 @@ pub const NODES_AT_MOST: usize = 1 << 14;
 pub const SIDE_AT_MOST: usize = 1 << 12;
 /// Most channels of any activation.
 pub const CHANNELS_AT_MOST: usize = 1 << 16;
+/// Most inputs of one node.
+pub const INPUTS_AT_MOST: usize = 64;
 /// Largest side of a kernel.
 pub const KERNEL_AT_MOST: usize = 1 << 8;
 /// Most values in one parameter or in one sample's activation.
@@ -59,7 +64,7 @@ pub enum NetworkError {
         /// Its operation.
         op: &'static str,
         /// Inputs the operation takes.
-        expected: usize,
+        expected: String,
         /// Inputs the node lists.
         found: usize,
     },
@@ -97,11 +102,13 @@ pub enum NetworkError {
         /// The input.
         input: Shape,
     },
-    /// The two inputs of an addition differ.
-    #[error("node {node} adds unequal shapes: {left} and {right}")]
+    /// Two inputs of a node differ that must not.
+    #[error("node {node} ({op}) cannot combine shapes: {left} and {right}")]
     UnequalShapes {
         /// Name of the node.
         node: String,
+        /// Its operation.
+        op: &'static str,
         /// First input.
         left: Shape,
         /// Second input.
@@ -186,13 +193,17 @@ fn check_names(network: &Network) -> Result<(), NetworkError> {
 }
 
 fn check_inputs(node: &Node, index: usize) -> Result<(), NetworkError> {
-    if node.inputs.len() != node.op.arity() {
-        return Err(NetworkError::Arity {
-            node: node.name.clone(),
-            op: node.op.name(),
-            expected: node.op.arity(),
-            found: node.inputs.len(),
-        });
+    let found = node.inputs.len();
+    let fits = match node.op.arity() {
+        Some(arity) => found == arity,
+        None => (1..=INPUTS_AT_MOST).contains(&found),
+    };
+    if !fits {
+        let expected = match node.op.arity() {
+            Some(arity) => arity.to_string(),
+            None => format!("1 to {INPUTS_AT_MOST}"),
+        };
+        return Err(NetworkError::Arity { node: node.name.clone(), op: node.op.name(), expected, found });
     }
     for source in &node.inputs {
         if let Source::Node(source_index) = *source
@@ -202,66 +213,6 @@ fn check_inputs(node: &Node, index: usize) -> Result<(), NetworkError> {
         }
     }
     Ok(())
-}
-
-fn output_shape(node: &Node, inputs: &[Shape]) -> Result<Shape, NetworkError> {
-    let input = inputs[0];
-    match &node.op {
-        Op::Convolution(convolution) => convolution_shape(node, convolution, input),
-        Op::BatchNorm(BatchNorm { epsilon, momentum }) => {
-            require(node, "epsilon", epsilon, *epsilon > 0.0 && *epsilon < 1.0, || "between 0 and 1")?;
-            require(node, "momentum", momentum, (0.0..=1.0).contains(momentum), || "in [0, 1]")?;
-            Ok(input)
-        }
-        Op::PRelu(PRelu { init }) => {
-            require(node, "init", init, init.is_finite(), || "finite")?;
-            Ok(input)
-        }
-        Op::Add if inputs[0] != inputs[1] => {
-            Err(NetworkError::UnequalShapes { node: node.name.clone(), left: inputs[0], right: inputs[1] })
-        }
-        Op::Add => Ok(input),
-        Op::Dropout(Dropout { probability }) => {
-            require(node, "probability", probability, (0.0..1.0).contains(probability), || "in [0, 1)")?;
-            Ok(input)
-        }
-        Op::Linear(Linear { out_features, bias: _, init }) => {
-            check_channels(node, "out_features", *out_features)?;
-            check_init(node, *init)?;
-            check_elements(node, "weight", [*out_features, input.elements(), 1])?;
-            Ok(Shape::vector(*out_features))
-        }
-    }
-}
-
-fn convolution_shape(node: &Node, convolution: &Convolution, input: Shape) -> Result<Shape, NetworkError> {
-    let Convolution { out_channels, kernel, stride, padding, groups, bias: _, init } = *convolution;
-    check_channels(node, "out_channels", out_channels)?;
-    check_init(node, init)?;
-    for side in kernel {
-        let fits = (1..=KERNEL_AT_MOST).contains(&side);
-        require(node, "kernel sides", &side, fits, || format!("between 1 and {KERNEL_AT_MOST}"))?;
-    }
-    let shortest = kernel[0].min(kernel[1]);
-    require(node, "stride", &stride, (1..=KERNEL_AT_MOST).contains(&stride), || {
-        format!("between 1 and {KERNEL_AT_MOST}")
-    })?;
-    require(node, "padding", &padding, padding < shortest, || {
-        format!("below the kernel's shorter side, {shortest}")
-    })?;
-    let divides = groups > 0 && input.channels.is_multiple_of(groups) && out_channels.is_multiple_of(groups);
-    require(node, "groups", &groups, divides, || {
-        format!("to divide {} input and {out_channels} output channels", input.channels)
-    })?;
-    let extent = |size: usize, kernel: usize| {
-        (size + 2 * padding).checked_sub(kernel).map(|last_start| last_start / stride + 1)
-    };
-    let (Some(height), Some(width)) = (extent(input.height, kernel[0]), extent(input.width, kernel[1]))
-    else {
-        return Err(NetworkError::KernelTooLarge { node: node.name.clone(), kernel, padding, input });
-    };
-    check_elements(node, "weight", [out_channels, input.channels / groups, kernel[0] * kernel[1]])?;
-    Ok(Shape { height, width, channels: out_channels })
 }
 
 fn check_init(node: &Node, init: Init) -> Result<(), NetworkError> {

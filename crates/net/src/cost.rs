@@ -85,7 +85,7 @@ impl Cost {
                     input.channels / convolution.groups * convolution.kernel[0] * convolution.kernel[1]
                 }
                 Op::Linear(_) => input.elements(),
-                Op::BatchNorm(_) | Op::PRelu(_) | Op::Add | Op::Dropout(_) => 0,
+                _ => 0,
             };
             multiply_adds += output.elements() as u64 * per_output as u64;
         }

@@ -8,8 +8,8 @@ use thiserror::Error;
 use crate::pattern::Pattern;
 use crate::tensor_file::{Array, Values};
 use crate::{
-    Architecture, ArchitectureError, Card, InvalidModel, Margin, Model, Network, PatternError, Preprocessing,
-    Tensor, TrainingData, Weights, WeightsError,
+    Architecture, ArchitectureError, Calibration, Card, Input, InvalidModel, Margin, Model, Network,
+    OnnxNetwork, PatternError, Preprocessing, Tensor, TrainingData, Weights, WeightsError,
 };
 
 /// Everything that turns a file of named tensors into a model: the network, the card and the names.
@@ -26,6 +26,9 @@ pub struct ImportDescription {
     /// The images they were trained on, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<TrainingData>,
+    /// A threshold that was measured with them, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// The terms under which they may be used, if any are stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
@@ -34,6 +37,55 @@ pub struct ImportDescription {
     pub notes: String,
     /// How their names become the network's.
     pub names: NameRules,
+}
+
+/// What an ONNX file does not say, and nobody may guess.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnnxDescription {
+    /// The preprocessing that the network was trained with.
+    pub preprocessing: Preprocessing,
+    /// The terms under which it may be used, in words; also where none are stated.
+    pub licence: String,
+    /// The loss it was trained with, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<Margin>,
+    /// The images it was trained on, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<TrainingData>,
+    /// A threshold that was measured with it, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// Anything else a user should know, first of all where it is from.
+    #[serde(default)]
+    pub notes: String,
+}
+
+impl OnnxDescription {
+    /// The size at which a network is read whose file leaves it open.
+    pub fn input(&self) -> Input {
+        Input { height: self.preprocessing.height, width: self.preprocessing.width }
+    }
+
+    /// Makes a model of a network from an ONNX file; `created_by` is the program and its version, for the card.
+    ///
+    /// # Errors
+    /// When the card does not fit the network.
+    pub fn import(&self, onnx: OnnxNetwork, created_by: String) -> Result<Model, ImportError> {
+        let OnnxNetwork { network, weights, .. } = onnx;
+        let card = Card {
+            network: network.name.clone(),
+            preprocessing: self.preprocessing.clone(),
+            feature_dimension: network.feature_dimension(),
+            margin: self.margin.clone(),
+            data: self.data.clone(),
+            calibration: self.calibration.clone(),
+            licence: Some(self.licence.clone()),
+            notes: self.notes.clone(),
+            created_by,
+        };
+        Ok(Model::new(network, weights, card)?)
+    }
 }
 
 /// How names in a foreign file become the names of a network's parameters.
@@ -177,6 +229,7 @@ impl ImportDescription {
             preprocessing: self.preprocessing.clone(),
             feature_dimension: network.feature_dimension(),
             margin: self.margin.clone(),
+            calibration: self.calibration.clone(),
             data: self.data.clone(),
             licence: self.licence.clone(),
             notes: self.notes.clone(),

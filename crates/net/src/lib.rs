@@ -5,6 +5,7 @@ pub mod atomic_file;
 mod card;
 mod check;
 mod cost;
+mod face_pack;
 mod fold;
 mod import;
 mod init;
@@ -22,20 +23,26 @@ mod weights;
 
 pub use architecture::{Architecture, ArchitectureError, Family, INPUT_SIDES, WIDTHS};
 pub use card::{
-    Card, CardError, ChannelOrder, FlipRule, LandmarkTemplate, Margin, Preprocessing, TrainingData,
-    UnknownFlipRule,
+    Calibration, Card, CardError, ChannelOrder, FlipRule, LandmarkTemplate, Margin, Preprocessing,
+    TrainingData, UnknownFlipRule,
 };
 pub use check::{
-    CHANNELS_AT_MOST, ELEMENTS_AT_MOST, KERNEL_AT_MOST, NODES_AT_MOST, NetworkError, SIDE_AT_MOST,
+    CHANNELS_AT_MOST, ELEMENTS_AT_MOST, INPUTS_AT_MOST, KERNEL_AT_MOST, NODES_AT_MOST, NetworkError,
+    SIDE_AT_MOST,
 };
 pub use cost::{Cost, Storage, TrainingMemory};
+pub use face_pack::{FacePack, FacePackError};
 pub use fold::fold_batch_norm;
-pub use import::{ImportDescription, ImportError, NameRules};
+pub use import::{ImportDescription, ImportError, NameRules, OnnxDescription};
 pub use init::{Init, initialise};
 pub use model::{FORMAT_VERSION, Fingerprint, InvalidModel, Model, ModelFileError};
 pub use network::{Input, Network, Node, Source};
-pub use onnx::{Normalisation, OnnxError, to_onnx, write_onnx};
-pub use op::{BatchNorm, Convolution, Dropout, Linear, Op, PRelu};
+pub use onnx::{
+    Normalisation, OPERATOR_SETS, OnnxError, OnnxImportError, OnnxNetwork, OnnxOutput, to_onnx, write_onnx,
+};
+pub use op::{
+    BatchNorm, Clip, Convolution, Dropout, Linear, Op, PRelu, Pool, PoolKind, Rounding, Slice, Span, Upsample,
+};
 pub use parameter::{Parameter, Role};
 pub use pattern::PatternError;
 pub use pickle::PickleError;

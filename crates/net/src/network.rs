@@ -42,7 +42,7 @@ pub struct Node {
     pub name: String,
     /// What it computes.
     pub op: Op,
-    /// What it reads: two sources for [`Op::Add`], one for all others.
+    /// What it reads: as many sources as [`Op::arity`] says.
     pub inputs: Vec<Source>,
 }
 

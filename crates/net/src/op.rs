@@ -21,14 +21,43 @@ pub enum Op {
     Dropout(Dropout),
     /// Fully connected layer over the flattened input.
     Linear(Linear),
+    /// Negative values become 0: `y = max(x, 0)`.
+    Relu,
+    /// Values kept between two bounds.
+    Clip(Clip),
+    /// `y = 1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `y_c = exp(x_c) / sum over channels k of exp(x_k)` at every position.
+    Softmax,
+    /// Scale and shift of every channel, `y = weight x + bias`.
+    Affine,
+    /// Element-wise product; the second input may be 1 x 1 and is then spread over all positions of the first.
+    Multiply,
+    /// The channels of all inputs after each other; heights and widths are equal.
+    Concat,
+    /// All inputs as one vector: each in height, width, channel order, after each other.
+    ///
+    /// A network with several outputs, such as a detector, ends in it.
+    Join,
+    /// A vector in channel, height, width order.
+    Flatten,
+    /// Largest value or mean of a moving window.
+    Pool(Pool),
+    /// Mean over all positions of a channel.
+    GlobalAverage,
+    /// Every position repeated.
+    Upsample(Upsample),
+    /// Every so many-th row, column and channel between two bounds.
+    Slice(Slice),
 }
 
 impl Op {
-    /// The number of inputs the operation takes.
-    pub fn arity(&self) -> usize {
+    /// The number of inputs the operation takes; `None` for any number above 0.
+    pub fn arity(&self) -> Option<usize> {
         match self {
-            Op::Add => 2,
-            _ => 1,
+            Op::Add | Op::Multiply => Some(2),
+            Op::Concat | Op::Join => None,
+            _ => Some(1),
         }
     }
 
@@ -41,6 +70,19 @@ impl Op {
             Op::Add => "add",
             Op::Dropout(_) => "dropout",
             Op::Linear(_) => "linear",
+            Op::Relu => "relu",
+            Op::Clip(_) => "clip",
+            Op::Sigmoid => "sigmoid",
+            Op::Softmax => "softmax",
+            Op::Affine => "affine",
+            Op::Multiply => "multiply",
+            Op::Concat => "concat",
+            Op::Join => "join",
+            Op::Flatten => "flatten",
+            Op::Pool(_) => "pool",
+            Op::GlobalAverage => "global_average",
+            Op::Upsample(_) => "upsample",
+            Op::Slice(_) => "slice",
         }
     }
 }
@@ -107,4 +149,112 @@ pub struct Linear {
     pub bias: bool,
     /// How the weight starts. A bias starts at 0.
     pub init: Init,
+}
+
+/// `y = min(max(x, low), high)`; a bound that is absent does not bind.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clip {
+    /// The lower bound.
+    pub low: Option<f32>,
+    /// The upper bound.
+    pub high: Option<f32>,
+}
+
+/// Pooling over height and width. Padding takes no part in a largest value, nor in a mean or its divisor.
+///
+/// # Shapes
+/// Height and width become `(size + 2 padding - kernel) / stride + 1`, rounded as `rounding` says; a last window that
+/// would begin beyond the input and its padding before it is left out, as in PyTorch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// What is taken of a window.
+    pub kind: PoolKind,
+    /// Height and width of the window.
+    pub kernel: [usize; 2],
+    /// Step between two windows, in both directions.
+    pub stride: usize,
+    /// Positions added on each of the four sides, below the shorter side of the window.
+    pub padding: usize,
+    /// What becomes of a window that the input fills in part.
+    pub rounding: Rounding,
+}
+
+/// What a pooling takes of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolKind {
+    /// The largest value.
+    Largest,
+    /// The mean.
+    Average,
+}
+
+/// How the number of windows is rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rounding {
+    /// Whole windows only.
+    Down,
+    /// Also windows that reach over the far edge.
+    Up,
+}
+
+impl Pool {
+    /// Windows along a side of `size` positions with a kernel of `kernel`; `None` where not one fits.
+    pub fn windows(&self, size: usize, kernel: usize) -> Option<usize> {
+        let room = (size + 2 * self.padding).checked_sub(kernel)?;
+        Some(match self.rounding {
+            Rounding::Down => room / self.stride + 1,
+            Rounding::Up => {
+                let windows = room.div_ceil(self.stride) + 1;
+                windows - usize::from((windows - 1) * self.stride >= size + self.padding)
+            }
+        })
+    }
+}
+
+/// Nearest-neighbour enlargement: `y[i, j] = x[i / factor, j / factor]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upsample {
+    /// How often a position is repeated in each direction.
+    pub factor: usize,
+}
+
+/// A part of the input, along each of its three sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slice {
+    /// The rows.
+    pub rows: Span,
+    /// The columns.
+    pub columns: Span,
+    /// The channels.
+    pub channels: Span,
+}
+
+/// Positions `start`, `start + step`, and so on below `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    /// The first position.
+    pub start: usize,
+    /// The position after the last one that may be taken.
+    pub end: usize,
+    /// From one to the next.
+    pub step: usize,
+}
+
+impl Span {
+    /// The whole of a side.
+    pub fn whole(size: usize) -> Span {
+        Span { start: 0, end: size, step: 1 }
+    }
+
+    /// Number of positions.
+    pub fn count(&self) -> usize {
+        self.end.saturating_sub(self.start).div_ceil(self.step)
+    }
 }

@@ -34,9 +34,9 @@ pub enum Role {
     Bias,
     /// Negative slopes of a PReLU.
     Slope,
-    /// Scale of a batch normalisation.
+    /// Scale of a batch normalisation or of an affine node.
     Gamma,
-    /// Shift of a batch normalisation.
+    /// Shift of a batch normalisation or of an affine node.
     Beta,
     /// Running mean of a batch normalisation.
     RunningMean,
@@ -93,7 +93,11 @@ pub(crate) fn parameters(network: &Network) -> Vec<Parameter> {
                     push(Role::Bias, vec![linear.out_features], constant(0.0));
                 }
             }
-            Op::Add | Op::Dropout(_) => {}
+            Op::Affine => {
+                push(Role::Gamma, vec![input.channels], constant(1.0));
+                push(Role::Beta, vec![input.channels], constant(0.0));
+            }
+            _ => {}
         }
     }
     parameters

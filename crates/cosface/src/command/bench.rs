@@ -3,10 +3,11 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 use engine::{
-    Centres, EmbeddingPlan, Gradients, Head, Isa, Parameters, Pixels, Pool, Sgd, SgdStep, TrainingPlan,
+    Centres, EmbeddingPlan, Gradients, Head, Isa, Parameters, Pixels, Pool, Precision, Sgd, SgdStep,
+    TrainingPlan,
 };
 use margin::Loss;
 use net::{Architecture, Family, Network, initialise};
@@ -28,7 +29,10 @@ pub(crate) struct Arguments {
     /// Classes of the head; 1000 or 100,000 unless given
     #[arg(long)]
     classes: Option<NonZeroUsize>,
-    /// Instruction set: portable, avx2 or avx512; the best one unless given
+    /// Operands of the head's products; the networks are in f32 and refuse bf16
+    #[arg(long, value_enum, default_value_t = Operands::Auto)]
+    precision: Operands,
+    /// Instruction set: portable, avx2, avx512 or avx512bf16; the best one unless given
     #[arg(long)]
     isa: Option<Isa>,
     /// Worker threads, 0 for one on each processor
@@ -46,6 +50,16 @@ enum Work {
     Head,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Operands {
+    /// As they are
+    F32,
+    /// Rounded to bf16; emulated, and slow, where the instruction set does not multiply it
+    Bf16,
+    /// The fastest that the instruction set has
+    Auto,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Subject {
     /// SphereFace-20 at 112x96
@@ -54,6 +68,8 @@ enum Subject {
     Tiny,
     /// MobileFaceNet at 112x96
     Mobile,
+    /// IResNet-50 at 112x112
+    Iresnet50,
 }
 
 impl Subject {
@@ -66,6 +82,9 @@ impl Subject {
                 ..Architecture::new(Family::SphereFace, Some(20))
             },
             Subject::Mobile => Architecture::new(Family::MobileFaceNet, None),
+            Subject::Iresnet50 => {
+                Architecture { input: [112, 112], ..Architecture::new(Family::IResNet, Some(50)) }
+            }
         };
         Ok(Architecture { feature: 512, ..architecture }.build()?)
     }
@@ -78,6 +97,9 @@ const CHANNELS: ([f32; 3], [f32; 3]) = ([127.5; 3], [128.0; 3]);
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let isa = arguments.isa.unwrap_or_else(Isa::detect);
     let pool = Pool::with_isa(arguments.threads, isa)?;
+    if arguments.precision == Operands::Bf16 && !matches!(arguments.work, Work::Head) {
+        bail!("only the head has products in bf16, leave out --precision bf16 or measure head");
+    }
     match arguments.work {
         Work::Train => train(arguments, &pool),
         Work::Embed => embed(arguments, &pool),
@@ -111,6 +133,7 @@ fn train(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
     });
     report(
         pool,
+        Precision::F32,
         json!({
             "bench": "train", "network": network.name, "batch": batch, "classes": classes,
             "milliseconds": 1e3 * seconds, "images_per_second": batch as f64 / seconds,
@@ -130,6 +153,7 @@ fn embed(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
         });
         report(
             pool,
+            Precision::F32,
             json!({
                 "bench": "embed", "network": network.name, "batch": batch,
                 "milliseconds": 1e3 * seconds, "images_per_second": batch as f64 / seconds,
@@ -142,16 +166,25 @@ fn embed(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
 fn head(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
     const DIMENSION: usize = 512;
     let (samples, classes) = (count(arguments.batch, 256), count(arguments.classes, 100_000));
+    let precision = match arguments.precision {
+        Operands::F32 => Precision::F32,
+        Operands::Bf16 => Precision::Bf16,
+        Operands::Auto => Precision::fastest(pool.isa()),
+    };
     let mut head = random_head(classes, DIMENSION);
+    head.set_precision(precision);
     let features = random(samples * DIMENSION);
     let labels: Vec<u32> = (0..samples).map(|sample| (sample * 7919 % classes) as u32).collect();
     let mut d_features = vec![0.0; features.len()];
     let row = |update: &str, seconds: f64| {
+        // The three products: cosines, and the gradients of features and centres.
+        let operations = 6.0 * (samples * DIMENSION) as f64 * classes as f64;
         report(
             pool,
+            precision,
             json!({
                 "bench": "head", "samples": samples, "dimension": DIMENSION, "classes": classes, "update": update,
-                "milliseconds": 1e3 * seconds,
+                "milliseconds": 1e3 * seconds, "gflop_per_second": 1e-9 * operations / seconds,
             }),
         )
     };
@@ -169,10 +202,10 @@ fn head(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
 }
 
 /// Prints a row with what the figures depend on.
-fn report(pool: &Pool, row: serde_json::Value) -> anyhow::Result<()> {
+fn report(pool: &Pool, precision: Precision, row: serde_json::Value) -> anyhow::Result<()> {
     let mut row = row;
     if let Some(fields) = row.as_object_mut() {
-        fields.insert("precision".to_owned(), json!("f32"));
+        fields.insert("precision".to_owned(), json!(precision.name()));
         fields.insert("isa".to_owned(), json!(pool.isa().name()));
         fields.insert("threads".to_owned(), json!(pool.threads()));
         fields.insert("processor".to_owned(), json!(processor()));
@@ -196,14 +229,20 @@ fn median_seconds(mut step: impl FnMut()) -> f64 {
     times[times.len() / 2]
 }
 
-/// Numbers in -0.5..0.5 by a linear congruence; speed does not depend on them, but zeros would be special.
 fn random(len: usize) -> Vec<f32> {
+    let mut values = vec![0.0; len];
+    fill_randomly(&mut values, 1.0);
+    values
+}
+
+/// Numbers in -0.5..0.5, times `scale`, by a linear congruence; speed does not depend on them, but zeros would be
+/// special.
+fn fill_randomly(values: &mut [f32], scale: f32) {
     let mut state = 1u64;
-    let mut next = || {
+    for value in values {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u32 << 24) as f32 - 0.5
-    };
-    (0..len).map(|_| next()).collect()
+        *value = scale * ((state >> 40) as f32 / (1u32 << 24) as f32 - 0.5);
+    }
 }
 
 fn random_bytes(len: usize) -> Vec<u8> {
@@ -212,9 +251,7 @@ fn random_bytes(len: usize) -> Vec<u8> {
 
 fn random_head(classes: usize, dimension: usize) -> Head {
     let mut head = Head::zeros(classes, dimension);
-    let weights = head.weights_mut();
-    weights.copy_from_slice(&random(classes * dimension));
-    weights.iter_mut().for_each(|weight| *weight *= 0.02);
+    fill_randomly(head.weights_mut(), 0.02);
     head
 }
 

@@ -1,24 +1,31 @@
 //! `cosface embed`: image files to unit vectors.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use cosface::Embedder;
+use cosface::{Aligner, Embedder, Features, template_of};
 use face::Embedding;
 use net::atomic_file::PARTIAL_ENDING;
 use net::tensor_file::{self, NamedArray, ValuesRef};
 
 use super::evaluate::{fit, rule_of};
+use super::faces::Search;
+use super::images;
 use super::terminal::{self, Stage};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Model file
     model: PathBuf,
-    /// Aligned crops, or folders of them at any depth
+    /// Aligned crops or, with a detector, photographs; or folders of them at any depth
     #[arg(required = true)]
     images: Vec<PathBuf>,
+    /// Finds and aligns the faces of photographs: an ONNX file of YuNet or SCRFD, or a folder with MTCNN's files
+    #[arg(long, conflicts_with = "resize")]
+    detector: Option<PathBuf>,
+    #[command(flatten)]
+    search: Search,
     /// File to write: tensor `embeddings` [images, dimension] in f32; names, model fingerprint and flip rule as metadata
     #[arg(long)]
     out: PathBuf,
@@ -33,27 +40,20 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     terminal::refuse_overwriting(&arguments.model, &arguments.out)?;
     check_writable(&arguments.out)?;
-    let mut files = Vec::new();
-    for path in &arguments.images {
-        let mut folder = Folder::default();
-        folder.collect(path)?;
-        if let Some(example) = folder.ignored.first() {
-            let (root, count, example) = (path.display(), folder.ignored.len(), example.display());
-            terminal::note(&format!("note: {root}: {count} other files ignored, such as {example}"));
-        }
-        if folder.images.is_empty() {
-            bail!("no image files (jpg, png, webp, bmp, pgm, ppm) in: {}", path.display());
-        }
-        files.append(&mut folder.images);
-    }
+    let files = images::collect(&arguments.images)?;
     for image in &files {
         terminal::refuse_overwriting(image, &arguments.out)?;
     }
     let mut embedder = Embedder::open(&arguments.model, arguments.threads)?;
     let flip = embedder.model().card().preprocessing.flip;
     let mut stage = Stage::start("embed", files.len() as u64);
-    let features =
-        embedder.features(files.clone(), arguments.resize, flip, &mut |done| stage.show(done as u64, ""))?;
+    let (features, files) = match &arguments.detector {
+        None => {
+            let mut shown = |done| stage.show(done as u64, "");
+            (embedder.features(files.clone(), arguments.resize, flip, &mut shown)?, files)
+        }
+        Some(detector) => photographs(arguments, detector, &files, &mut embedder, &mut stage)?,
+    };
     stage.finish();
 
     let rule = rule_of(flip);
@@ -76,40 +76,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a path leads to: image files in order of their names, at any depth, and the files that are none by their names.
-#[derive(Default)]
-struct Folder {
-    images: Vec<PathBuf>,
-    ignored: Vec<PathBuf>,
-    /// Folders seen, because a link may lead back up.
-    seen: BTreeSet<PathBuf>,
-}
-
-impl Folder {
-    /// A file counts as an image if it is named itself; in a folder its name decides, and hidden files are none.
-    fn collect(&mut self, path: &Path) -> anyhow::Result<()> {
-        if !fs_err::metadata(path)?.is_dir() {
-            self.images.push(path.to_owned());
-            return Ok(());
-        }
-        if !self.seen.insert(fs_err::canonicalize(path)?) {
-            return Ok(());
-        }
-        let entries = fs_err::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
-        let mut paths: Vec<PathBuf> = entries.iter().map(fs_err::DirEntry::path).collect();
-        paths.sort();
-        for path in paths {
-            let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-            if hidden || !(data::is_image(&path) || fs_err::metadata(&path)?.is_dir()) {
-                self.ignored.push(path);
-            } else {
-                self.collect(&path)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Fails where the output cannot be written, before any work is done for it; leaves nothing.
 fn check_writable(out: &Path) -> anyhow::Result<()> {
     if out.is_dir() {
@@ -122,4 +88,31 @@ fn check_writable(out: &Path) -> anyhow::Result<()> {
     let aside = out.with_file_name(aside);
     fs_err::File::create(&aside)?;
     Ok(fs_err::remove_file(&aside)?)
+}
+
+/// Features of the chosen faces of each photograph, and the photograph of each. One without a face is an error.
+fn photographs(
+    arguments: &Arguments,
+    detector: &Path,
+    files: &[PathBuf],
+    embedder: &mut Embedder,
+    stage: &mut Stage,
+) -> anyhow::Result<(Vec<Features>, Vec<PathBuf>)> {
+    let card = &embedder.model().card().preprocessing;
+    let flip = card.flip;
+    let template = template_of(card.template).with_context(|| {
+        format!("the model takes images that are not aligned: {}", arguments.model.display())
+    })?;
+    let detector = arguments.search.detector(detector)?;
+    let pool = engine::Pool::new(arguments.threads)?;
+    let mut aligner = Aligner::new(detector, pool, template, arguments.search.faces);
+    let (mut features, mut names) = (Vec::new(), Vec::new());
+    for (index, file) in files.iter().enumerate() {
+        for crop in aligner.crops(file)? {
+            features.push(embedder.features_of_crop(&crop, flip, file)?);
+            names.push(file.clone());
+        }
+        stage.show(index as u64 + 1, "");
+    }
+    Ok((features, names))
 }

@@ -1,14 +1,18 @@
-//! `cosface evaluate`: a model measured on pairs of faces.
+//! `cosface evaluate`: a model, or embeddings alone, measured on pairs of faces.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use cosface::{Embedder, Features};
+use eval::embeddings::SetRule;
 use eval::evaluation::TarAtFar;
 use eval::interval::Bootstrap;
+use eval::protocol::{Format, NameTable};
 use eval::report::{Report, evaluation_sections};
-use eval::{Evaluation, FeatureRule, ModelIdentity, Protocol, Rule, Settings, Vectors};
+use eval::{
+    Embeddings, Evaluation, FeatureRule, ModelIdentity, Protocol, Rule, ScoredPairs, Settings, Vectors,
+};
 use net::FlipRule;
 
 use super::terminal::{self, Stage};
@@ -19,20 +23,38 @@ const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "pgm", "ppm", "
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Model file
-    model: PathBuf,
-    /// Folder with one folder of aligned crops for each person, as LFW has it
+    #[arg(required_unless_present = "embeddings", requires = "images")]
+    model: Option<PathBuf>,
+    /// Vectors and their names instead of a model and images: .safetensors as `embed` writes it, or .npz with arrays
+    /// embeddings and names
+    #[arg(long, conflicts_with_all = ["model", "images", "resize", "threads"])]
+    embeddings: Option<PathBuf>,
+    /// Folder of aligned crops, laid out as the protocol names them: for LFW one folder for each person
     #[arg(long)]
-    images: PathBuf,
-    /// Pairs in the format of LFW's pairs.txt or pairsDevTest.txt
+    images: Option<PathBuf>,
+    /// The protocol: a file, for CFP the folder Protocol
     #[arg(long)]
     pairs: PathBuf,
-    /// Directory for evaluation.json and report.html
+    /// Format of the protocol: lfw, list (`first second label`), two-line (CALFW, CPLFW), cfp-ff, cfp-fp or ytf
+    #[arg(long, default_value = "lfw")]
+    format: Format,
+    /// Table `image<TAB>person` for a protocol that does not name people; intervals resample people
+    #[arg(long)]
+    people: Option<PathBuf>,
+    /// Table `name<TAB>group`, where a name is an image or a person: results for each group
+    #[arg(long)]
+    groups: Option<PathBuf>,
+    /// How the frames of a video become one vector: mean-of-units or mean
+    #[arg(long, default_value = "mean-of-units")]
+    set_rule: SetRule,
+    /// Directory for evaluation.json, report.html, table.md and pairs.tsv
     #[arg(long)]
     out: PathBuf,
-    /// How an image becomes a feature: image, concatenated or summed; the model card's rule unless given
+    /// How an image becomes a feature: image, concatenated or summed; the rule of the model card or of the embeddings
+    /// unless given
     #[arg(long)]
     feature: Option<FeatureRule>,
-    /// How accuracy is taken: other-folds, insightface, sphereface or best-on-test (optimistic)
+    /// How accuracy is taken: other-folds (also called paper), insightface, sphereface or best-on-test (optimistic)
     #[arg(long, default_value = "other-folds")]
     rule: Rule,
     /// False accept rates at which the true accept rate is stated
@@ -57,32 +79,105 @@ pub(crate) fn fit(name: &str) -> Result<data::Fit, String> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let protocol = Protocol::read_lfw(&arguments.pairs)?;
-    let files = find_images(&protocol, &arguments.images)?;
-    let mut embedder = Embedder::open(&arguments.model, arguments.threads)?;
-    let rule = arguments.feature.unwrap_or_else(|| rule_of(embedder.model().card().preprocessing.flip));
-    fs_err::create_dir_all(&arguments.out)?;
-    let settings = Settings {
-        model: ModelIdentity {
-            name: embedder.model().card().network.clone(),
-            fingerprint: embedder.model().fingerprint().to_string(),
-        },
-        feature_rule: rule,
+    let mut settings = Settings {
+        model: ModelIdentity { name: String::new(), fingerprint: "not stated".to_owned() },
+        feature_rule: arguments.feature.unwrap_or_default(),
         rule: arguments.rule,
         fars: arguments.far.clone(),
         bootstrap: Bootstrap::default(),
     };
-    let evaluation = evaluate(&mut embedder, &protocol, files, arguments.resize, &settings)?;
-    evaluation.write(&arguments.out.join("evaluation.json"))?;
-    let report = Report {
-        title: format!("{} on {}", evaluation.model.name, protocol.name),
-        subtitle: format!("model {}", evaluation.model.fingerprint),
-        sections: evaluation_sections(&evaluation),
+    settings.check()?;
+    let mut protocol = arguments.format.read(&arguments.pairs)?;
+    if let Some(path) = &arguments.people {
+        protocol.name_people(&NameTable::read(path)?)?;
+    }
+    let groups = arguments.groups.as_deref().map(NameTable::read).transpose()?;
+    let vectors = match (&arguments.embeddings, &arguments.model, &arguments.images) {
+        (Some(embeddings), ..) => vectors_of_file(arguments, embeddings, &protocol, &mut settings)?,
+        (None, Some(model), Some(images)) => {
+            vectors_of_images(arguments, model, images, &protocol, &mut settings)?
+        }
+        _ => bail!("a model with --images, or --embeddings, is needed"),
     };
+    let mut evaluation = Evaluation::of(&protocol, &vectors, &settings)?;
+    if let Some(groups) = &groups {
+        evaluation.add_groups(&protocol, &vectors, groups)?;
+    }
+    let scored = ScoredPairs::of(&protocol, &vectors, settings.rule)?;
+    fs_err::create_dir_all(&arguments.out)?;
+    scored.write(&arguments.out.join("pairs.tsv"))?;
+    evaluation.write(&arguments.out.join("evaluation.json"))?;
+    let title = format!("{} on {}", evaluation.model.name, protocol.name);
+    let subtitle = match arguments.format.names_sets() {
+        true => format!(
+            "model {}, sets of images by the rule {}",
+            evaluation.model.fingerprint, arguments.set_rule
+        ),
+        false => format!("model {}", evaluation.model.fingerprint),
+    };
+    fs_err::write(arguments.out.join("table.md"), markdown(&[(&title, &evaluation)]))?;
+    let report = Report { title, subtitle, sections: evaluation_sections(&evaluation) };
     report.write(&arguments.out.join("report.html"))?;
     terminal::say(&summary(&[("", &evaluation)]));
     terminal::say(&format!("report: {}", arguments.out.join("report.html").display()));
     Ok(())
+}
+
+/// Vectors of a file, which itself says what made them.
+fn vectors_of_file(
+    arguments: &Arguments,
+    path: &Path,
+    protocol: &Protocol,
+    settings: &mut Settings,
+) -> anyhow::Result<Vectors> {
+    let embeddings = Embeddings::read(path)?;
+    settings.model.name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    if let Some(model) = &embeddings.model {
+        settings.model.fingerprint.clone_from(model);
+    }
+    settings.feature_rule = match (embeddings.feature_rule, arguments.feature) {
+        (Some(stated), Some(asked)) if stated != asked => bail!(
+            "the vectors were made by the feature rule {stated}, which cannot be changed afterwards, asked for: {asked}"
+        ),
+        (Some(rule), _) | (None, Some(rule)) => rule,
+        (None, None) => bail!(
+            "the file does not say how image and mirror image became one vector, say it with --feature: {}",
+            path.display()
+        ),
+    };
+    Ok(match arguments.format.names_sets() {
+        true => embeddings.sets_of(protocol, arguments.set_rule)?,
+        false => embeddings.of_protocol(protocol)?,
+    })
+}
+
+/// Vectors that a model makes of images.
+fn vectors_of_images(
+    arguments: &Arguments,
+    model: &Path,
+    images: &Path,
+    protocol: &Protocol,
+    settings: &mut Settings,
+) -> anyhow::Result<Vectors> {
+    let files = match arguments.format.names_sets() {
+        true => find_frames(protocol, images)?,
+        false => find_images(protocol, images)?,
+    };
+    let mut embedder = Embedder::open(model, arguments.threads)?;
+    settings.feature_rule =
+        arguments.feature.unwrap_or_else(|| rule_of(embedder.model().card().preprocessing.flip));
+    settings.model = ModelIdentity {
+        name: embedder.model().card().network.clone(),
+        fingerprint: embedder.model().fingerprint().to_string(),
+    };
+    // Nothing is left to refuse but the images themselves, and a directory that cannot be made should not cost them.
+    fs_err::create_dir_all(&arguments.out)?;
+    let names = files.iter().map(|file| file.display().to_string()).collect();
+    let vectors = embed(&mut embedder, files, arguments.resize, settings.feature_rule)?;
+    match arguments.format.names_sets() {
+        true => Ok(Embeddings::new(names, vectors)?.sets_of(protocol, arguments.set_rule)?),
+        false => Ok(vectors),
+    }
 }
 
 /// The feature rule that a card's flip rule names.
@@ -117,6 +212,17 @@ pub(crate) fn find_images(protocol: &Protocol, root: &Path) -> anyhow::Result<Ve
     }
 }
 
+/// The frames of each video that the protocol names.
+fn find_frames(protocol: &Protocol, root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let videos = protocol.resolve(|key| {
+        let frames: Vec<PathBuf> = images_in(&root.join(&key.name)).into_values().flatten().collect();
+        (!frames.is_empty()).then_some(frames)
+    })?;
+    let mut frames: Vec<PathBuf> = videos.into_iter().flatten().collect();
+    frames.sort();
+    Ok(frames)
+}
+
 /// Whether a file's ending is that of an image.
 pub(crate) fn is_image(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
@@ -142,30 +248,68 @@ pub(crate) fn evaluate(
     fit: data::Fit,
     settings: &Settings,
 ) -> anyhow::Result<Evaluation> {
-    let flip = match settings.feature_rule.needs_mirror() {
+    let vectors = embed(embedder, files, fit, settings.feature_rule)?;
+    Ok(Evaluation::of(protocol, &vectors, settings)?)
+}
+
+/// One vector for each file.
+fn embed(
+    embedder: &mut Embedder,
+    files: Vec<PathBuf>,
+    fit: data::Fit,
+    rule: FeatureRule,
+) -> anyhow::Result<Vectors> {
+    let flip = match rule.needs_mirror() {
         true => FlipRule::Concatenated,
         false => FlipRule::None,
     };
     let mut stage = Stage::start("embed", files.len() as u64);
     let features = embedder.features(files, fit, flip, &mut |done| stage.show(done as u64, ""))?;
     stage.finish();
-    let combine = |feature: &Features| settings.feature_rule.combine(&feature.image, &feature.mirrored);
+    let combine = |feature: &Features| rule.combine(&feature.image, &feature.mirrored);
     let rows: Vec<Vec<f32>> = features.iter().map(combine).collect();
-    let vectors = Vectors::from_rows(rows.iter().map(Vec::as_slice))?;
-    Ok(Evaluation::of(protocol, &vectors, settings)?)
+    Ok(Vectors::from_rows(rows.iter().map(Vec::as_slice))?)
 }
 
 /// A short table of evaluations by name.
 pub(crate) fn summary(evaluations: &[(&str, &Evaluation)]) -> String {
+    terminal::table(&rows(evaluations))
+}
+
+/// The same as a table in Markdown.
+pub(crate) fn markdown(evaluations: &[(&str, &Evaluation)]) -> String {
+    let mut rows = rows(evaluations);
+    for cell in rows.iter_mut().flatten() {
+        *cell = cell.replace('|', "\\|");
+    }
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(&rows[0]);
+    text += &line(
+        &rows[0]
+            .iter()
+            .enumerate()
+            .map(|(at, _)| if at == 0 { "---" } else { "---:" }.to_owned())
+            .collect::<Vec<_>>(),
+    );
+    rows[1..].iter().for_each(|row| text += &line(row));
+    text
+}
+
+fn rows(evaluations: &[(&str, &Evaluation)]) -> Vec<Vec<String>> {
     let percent = |value: f64| format!("{:.2} %", 100.0 * value);
     let mut head = ["", "accuracy", "95 % interval", "AUC", "EER"].map(str::to_owned).to_vec();
     let asked = |tar: &TarAtFar| match tar {
         TarAtFar::Read { far, .. } => *far,
         TarAtFar::Refused(refusal) => refusal.wanted,
     };
-    if let Some((_, first)) = evaluations.first() {
-        head.extend(first.tar_at_far.iter().map(|tar| format!("TAR at FAR {} %", 100.0 * asked(tar))));
+    // Every rate that someone asked for, in the order in which it was first asked.
+    let mut fars: Vec<f64> = Vec::new();
+    for far in evaluations.iter().flat_map(|(_, evaluation)| evaluation.tar_at_far.iter().map(asked)) {
+        if !fars.contains(&far) {
+            fars.push(far);
+        }
     }
+    head.extend(fars.iter().map(|far| format!("TAR at FAR {} %", 100.0 * far)));
     let mut rows = vec![head];
     for (name, evaluation) in evaluations {
         let interval = evaluation.accuracy.interval;
@@ -177,11 +321,14 @@ pub(crate) fn summary(evaluations: &[(&str, &Evaluation)]) -> String {
             format!("{:.4}", evaluation.area.value),
             percent(evaluation.equal_error_rate.value),
         ];
-        row.extend(evaluation.tar_at_far.iter().map(|tar| match tar {
-            TarAtFar::Read { tar, .. } => percent(tar.value),
-            TarAtFar::Refused(refusal) => format!("too fine for {} pairs", refusal.impostors),
-        }));
+        row.extend(fars.iter().map(
+            |&far| match evaluation.tar_at_far.iter().find(|tar| asked(tar) == far) {
+                Some(TarAtFar::Read { tar, .. }) => percent(tar.value),
+                Some(TarAtFar::Refused(refusal)) => format!("too fine for {} pairs", refusal.impostors),
+                None => "not asked".to_owned(),
+            },
+        ));
         rows.push(row);
     }
-    terminal::table(&rows)
+    rows
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
-use engine::{Centres, Head, Pool};
+use engine::{Centres, Head, Pool, Precision};
 use margin::{Evaluation, Loss, Parameters, Problem, evaluate};
 use net::tensor_file::{self, Array, NamedArray, TensorFile, Values, ValuesRef};
 
@@ -13,7 +13,7 @@ use super::terminal;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// File with features [n, d], weights [c, d], labels [n] and, as metadata, loss, s, m (m1, m2, m3, lambda)
+    /// File with features [n, d], weights [c, d], labels [n] and, as metadata, loss, s, m (m1, m2, m3, lambda and so on)
     case: PathBuf,
     /// File to write: loss, loss_each, d_features, d_weights
     #[arg(long)]
@@ -29,6 +29,8 @@ enum Engine {
     F64,
     /// The margin head in 32-bit floating point.
     F32,
+    /// The margin head with the operands of its products rounded to bf16.
+    Bf16,
 }
 
 /// A case as it is read.
@@ -56,7 +58,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let exact = evaluate(&loss, &problem).with_context(|| format!("the loss is not defined for {path}"))?;
     let result = match arguments.engine {
         Engine::F64 => exact,
-        Engine::F32 => case.by_head(&loss)?,
+        Engine::F32 => case.by_head(&loss, Precision::F32)?,
+        Engine::Bf16 => case.by_head(&loss, Precision::Bf16)?,
     };
     write(arguments, &case, &result)?;
     terminal::say(&format!("{} loss {}", loss.name(), result.loss));
@@ -94,10 +97,16 @@ impl Case {
         }
     }
 
-    fn by_head(&self, loss: &Loss) -> anyhow::Result<Evaluation> {
+    fn by_head(&self, loss: &Loss, precision: Precision) -> anyhow::Result<Evaluation> {
+        ensure!(
+            loss.is_of_target_cosine_alone(),
+            "the head does not compute this loss yet, use --engine f64: {}",
+            loss.name()
+        );
         let narrow = |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<f32>>();
         let pool = Pool::new(0)?;
         let mut head = Head::zeros(self.classes, self.dimension);
+        head.set_precision(precision);
         head.weights_mut().copy_from_slice(&narrow(&self.weights));
         let features = narrow(&self.features);
         let rows = [("feature", &features[..]), ("class centre", head.weights())];

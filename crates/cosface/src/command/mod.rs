@@ -1,15 +1,26 @@
 //! One module for each command.
 
+mod advise;
+mod align;
 mod bench;
+mod compare;
 mod demo;
+mod detect;
 mod embed;
 mod evaluate;
+mod export;
+mod faces;
+mod identify;
+mod images;
 mod import;
 mod inspect;
 mod loss;
+mod paper;
 mod synth;
 pub(crate) mod terminal;
 mod train;
+mod unpack;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -29,18 +40,36 @@ enum Command {
     Demo(demo::Arguments),
     /// Train a recogniser by a recipe, or on a folder of people
     Train(train::Arguments),
-    /// Measure a model on pairs of faces
+    /// Measure a model, or embeddings alone, on pairs of faces
     Evaluate(evaluate::Arguments),
-    /// Turn aligned face crops into unit vectors
+    /// Find faces and their landmarks in photographs
+    Detect(detect::Arguments),
+    /// Turn a tree of photographs into a tree of aligned crops
+    Align(align::Arguments),
+    /// Turn aligned face crops or photographs into unit vectors
     Embed(embed::Arguments),
+    /// Tell whether two photographs show one person
+    Verify(verify::Arguments),
+    /// Compare two evaluations on the same pairs
+    Compare(compare::Arguments),
+    /// Search probes in a gallery, or among more and more strangers
+    Identify(identify::Arguments),
     /// Show a model's card, a recipe's cost, or this processor
     Inspect(inspect::Arguments),
-    /// Turn other people's weights into a model file
+    /// Turn other people's weights or ONNX networks into a model file
     Import(import::Arguments),
+    /// Write a model as an ONNX file
+    Export(export::Arguments),
+    /// Turn an InsightFace pack of image pairs into files
+    Unpack(unpack::Arguments),
     /// Write a folder tree of synthetic faces
     Synth(synth::Arguments),
+    /// Say which scale and margin suit a number of people, and where chosen ones stand
+    Advise(advise::Arguments),
     /// Compute a loss and its gradients from a file of features, weights and labels
     Loss(loss::Arguments),
+    /// Run the experiments of the CosFace paper
+    Paper(paper::Arguments),
     /// Measure speed and memory, as JSON lines
     Bench(bench::Arguments),
 }
@@ -52,11 +81,20 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Demo(arguments) => demo::run(&arguments).map(done),
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments).map(done),
+        Command::Detect(arguments) => detect::run(&arguments).map(done),
+        Command::Align(arguments) => align::run(&arguments).map(done),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments).map(done),
+        Command::Compare(arguments) => compare::run(&arguments).map(done),
         Command::Embed(arguments) => embed::run(&arguments).map(done),
+        Command::Identify(arguments) => identify::run(&arguments).map(done),
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),
         Command::Import(arguments) => import::run(&arguments).map(done),
+        Command::Unpack(arguments) => unpack::run(&arguments).map(done),
         Command::Synth(arguments) => synth::run(&arguments).map(done),
+        Command::Advise(arguments) => advise::run(&arguments).map(done),
         Command::Loss(arguments) => loss::run(&arguments).map(done),
+        Command::Paper(arguments) => paper::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments).map(done),
     }
 }

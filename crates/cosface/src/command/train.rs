@@ -21,6 +21,7 @@ use train::progress::Progress;
 use train::recipe::{self, CheckedRecipe};
 use train::run::RunDirectory;
 
+use super::advise;
 use super::evaluate::{evaluate, find_images, rule_of};
 use super::terminal::{self, Stage};
 
@@ -160,14 +161,8 @@ pub(crate) fn prepare(recipe: &CheckedRecipe, licence: Option<String>) -> anyhow
     let classes = images.catalogue().identities().len();
     terminal::note(&format!("{} images of {classes} people", images.catalogue().images().len()));
     let training = Training::new(recipe, images, licence)?;
-    let advice = recipe.check_classes(classes)?;
-    if let (true, Some(scale), Some(least)) =
-        (advice.scale_is_too_small(), advice.scale, advice.scale_at_least)
-    {
-        terminal::note(&format!(
-            "warning: s = {scale} is below {least:.2}, which {classes} classes need for a posterior of 0.9 (CosFace, eq. 6)"
-        ));
-    }
+    recipe.check_classes(classes)?;
+    advise::note(&recipe.loss(), classes, recipe.network().feature_dimension())?;
     check_validation(recipe, &training)?;
     Ok(training)
 }

@@ -247,14 +247,16 @@ fn the_update_in_place_is_the_stored_gradient_followed_by_descent() {
 }
 
 #[test]
-fn a_step_that_recomputes_all_or_half_of_its_exponentials_agrees_with_the_definition() {
+fn a_step_that_keeps_all_or_half_or_none_of_its_exponentials_agrees_with_the_definition() {
     let pool = Pool::new(2).unwrap();
-    for (classes, dimension, kept) in [(2003, 16, 0), (5000, 64, 1)] {
+    for (classes, dimension, least_kept, tiles) in
+        [(2003, 16, 0, 0), (5000, 64, 0, 1), (5000, 64, 1 << 24, 2)]
+    {
         let mut case = Case::new(130, classes, dimension);
-        case.least_kept = Some(0);
+        case.least_kept = Some(least_kept);
         for precision in [Precision::F32, Precision::Bf16] {
-            let layout = layout::Layout { precision, samples: 130, classes, dimension, least_kept: 0 };
-            assert_eq!(layout.kept_tiles_of_group(), kept, "{precision}");
+            let layout = layout::Layout { precision, samples: 130, classes, dimension, least_kept };
+            assert_eq!(layout.kept_tiles_of_group(), tiles, "{precision}");
         }
         case.check(&pool, &Loss::CosFace { s: 64.0, m: 0.35 });
         case.check(&pool, &Loss::CosFaceRawFeatures { m: 0.35 });

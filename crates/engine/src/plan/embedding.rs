@@ -1,11 +1,11 @@
 //! A network compiled for embedding: forward only, with batch normalisation folded into the layer before it and
 //! weights rearranged once.
 
-use net::{Network, Op, Role, Source, Weights, WeightsError, fold_batch_norm};
+use net::{Network, Op, Role, Shape, Source, Weights, WeightsError, fold_batch_norm};
 
 use super::arena::{Arena, Layout, Value};
 use super::node::{self, Kind};
-use super::{Pixels, PlanError};
+use super::{Pixels, PlanError, forward_only};
 use crate::buffer::Buffer;
 use crate::kernels::convolution::Method;
 use crate::kernels::{Geometry, batch_norm, convolution, depthwise, pointwise, prelu};
@@ -55,6 +55,7 @@ enum Operation {
     Add,
     /// Dropout outside training.
     Copy,
+    ForwardOnly(forward_only::Operation),
 }
 
 /// Why a network and its weights cannot be compiled for embedding.
@@ -104,7 +105,7 @@ impl EmbeddingPlan {
                 .collect();
             sources.iter().for_each(|&source| layout.touch(source, index));
             let output = layout.value(batch * shapes[index].elements(), index);
-            let operation = operation(pool, network, &parameters, index, batch)?;
+            let operation = operation(pool, network, &shapes, &parameters, index, batch);
             steps.push(Step { sources, output, operation });
         }
         if let Some(last) = steps.last() {
@@ -154,24 +155,31 @@ impl EmbeddingPlan {
 fn operation(
     pool: &Pool,
     network: &Network,
+    shapes: &[Shape],
     parameters: &Parameters,
     index: usize,
     batch: usize,
-) -> Result<Operation, PlanError> {
+) -> Operation {
     let entries = parameters.entries();
     let required = |role| node::required(entries, parameters.trained(), index, role);
     let bias = || node::parameter(entries, parameters.trained(), index, Role::Bias).map(<[f32]>::to_vec);
-    let shapes = network.shapes();
-    Ok(match &network.nodes[index].op {
-        Op::Convolution(_) | Op::Linear(_) => match node::geometry(network, &shapes, index, batch)? {
+    if let Some(operation) = forward_only::Operation::of(network, shapes, parameters, index) {
+        return Operation::ForwardOnly(operation);
+    }
+    match &network.nodes[index].op {
+        Op::Convolution(_) | Op::Linear(_) => match node::geometry(network, shapes, index, batch) {
             Some((geometry, Kind::Depthwise)) => {
                 Operation::Depthwise { geometry, weights: required(Role::Weight).to_vec(), bias: bias() }
             }
-            Some((geometry, Kind::Full)) => {
+            Some((geometry, kind)) => {
                 let method = Method::of(pool, &geometry, convolution::Weights::Fixed);
                 let mut panels = Buffer::zeros(convolution::forward_weights_len(pool, method, &geometry));
-                let weights = required(Role::Weight);
-                convolution::rearrange_forward(pool, method, &geometry, weights, panels.as_mut_slice());
+                let mut weights = std::borrow::Cow::Borrowed(required(Role::Weight));
+                if let Kind::Grouped(groups) = kind {
+                    let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
+                    weights = forward_only::without_groups(&weights, groups, inputs, outputs).into();
+                }
+                convolution::rearrange_forward(pool, method, &geometry, &weights, panels.as_mut_slice());
                 Operation::Full { geometry, method, panels, bias: bias() }
             }
             None => unreachable!("convolutions have a geometry"),
@@ -192,12 +200,16 @@ fn operation(
         Op::PRelu(_) => Operation::PRelu { slopes: required(Role::Slope).to_vec() },
         Op::Add => Operation::Add,
         Op::Dropout(_) => Operation::Copy,
-    })
+        other => unreachable!("{} is forward only", other.name()),
+    }
 }
 
 fn run(pool: &Pool, step: &Step, arena: &mut Arena, workspace: &mut [f32], images: usize, batch: usize) {
     let part = |whole: &'_ [f32]| whole.len() / batch * images;
     match &step.operation {
+        Operation::ForwardOnly(operation) => {
+            operation.run(pool, arena, &step.sources, step.output, [images, batch]);
+        }
         Operation::Add => {
             let ([first, second], output) = arena.read_write([step.sources[0], step.sources[1]], step.output);
             let len = part(output);
@@ -220,7 +232,7 @@ fn run(pool: &Pool, step: &Step, arena: &mut Arena, workspace: &mut [f32], image
                 Operation::Affine { scale, shift } => batch_norm::affine(pool, source, scale, shift, output),
                 Operation::PRelu { slopes } => prelu::forward(pool, source, slopes, output),
                 Operation::Copy => output.copy_from_slice(source),
-                Operation::Add => unreachable!("sums are handled above"),
+                Operation::Add | Operation::ForwardOnly(_) => unreachable!("handled above"),
             }
         }
     }
@@ -231,7 +243,10 @@ mod tests {
     use super::*;
     use crate::plan::reference;
     use crate::testing::Numbers;
-    use net::{BatchNorm, Convolution, Dropout, Init, Input, Linear, Node, PRelu, initialise};
+    use net::{
+        BatchNorm, Clip, Convolution, Dropout, Init, Input, Linear, Node, PRelu, PoolKind, Rounding, Slice,
+        Span, Upsample, initialise,
+    };
 
     fn network() -> Network {
         let init = Init::Gaussian { deviation: 0.3 };
@@ -255,21 +270,87 @@ mod tests {
         Network { name: "test".to_owned(), input: Input { height: 11, width: 8 }, nodes: nodes.collect() }
     }
 
+    /// Every operation that is applied but not trained, and a convolution in groups.
+    fn operations_of_others() -> Network {
+        let init = Init::Gaussian { deviation: 0.3 };
+        let convolution = |out_channels, groups, stride| {
+            let (kernel, padding, bias) = ([3, 3], 1, true);
+            Op::Convolution(Convolution { out_channels, kernel, stride, padding, groups, bias, init })
+        };
+        let pool = |kind, kernel, rounding| {
+            Op::Pool(net::Pool { kind, kernel, stride: 2, padding: kernel[0] / 2, rounding })
+        };
+        let part = Slice {
+            rows: Span { start: 1, end: 5, step: 2 },
+            columns: Span { start: 0, end: 4, step: 3 },
+            channels: Span { start: 2, end: 6, step: 1 },
+        };
+        let nodes: Vec<(Op, &[usize])> = vec![
+            (convolution(6, 3, 2), &[]),
+            (convolution(6, 2, 1), &[0]),
+            (Op::Relu, &[1]),
+            (Op::Affine, &[2]),
+            (Op::Clip(Clip { low: Some(-0.2), high: Some(0.4) }), &[3]),
+            (Op::GlobalAverage, &[4]),
+            (Op::Sigmoid, &[5]),
+            (Op::Multiply, &[0, 6]),
+            (Op::Multiply, &[7, 4]),
+            (pool(PoolKind::Largest, [3, 3], Rounding::Up), &[7]),
+            (pool(PoolKind::Average, [3, 2], Rounding::Down), &[8]),
+            (Op::Upsample(Upsample { factor: 3 }), &[9]),
+            (Op::Concat, &[7, 4, 3]),
+            (Op::Softmax, &[12]),
+            (Op::Slice(part), &[13]),
+            (Op::Flatten, &[10]),
+            (Op::Join, &[11, 14, 15, 6]),
+        ];
+        let nodes = nodes.into_iter().enumerate().map(|(index, (op, inputs))| Node {
+            name: format!("node{index}"),
+            op,
+            inputs: match inputs {
+                [] => vec![Source::Image],
+                inputs => inputs.iter().map(|input| Source::Node(*input)).collect(),
+            },
+        });
+        Network { name: "others".to_owned(), input: Input { height: 11, width: 8 }, nodes: nodes.collect() }
+    }
+
+    #[test]
+    fn what_is_only_applied_is_not_trained() {
+        let pool = Pool::new(1).unwrap();
+        let mut network = operations_of_others();
+        network.nodes.drain(..2);
+        network.nodes[0].inputs = vec![Source::Image];
+        network.nodes.truncate(1);
+        network.nodes.push(Node {
+            name: "fc".to_owned(),
+            op: Op::Linear(Linear { out_features: 2, bias: true, init: Init::Xavier }),
+            inputs: vec![Source::Node(0)],
+        });
+        let error = crate::TrainingPlan::new(&pool, &network, 2).unwrap_err();
+        assert_eq!(error, PlanError::Untrainable { node: "node2".to_owned(), op: "relu" });
+    }
+
     #[test]
     fn features_are_those_of_the_definition_for_any_number_of_images() {
-        let network = network();
-        let mut weights = initialise(&network, 5);
+        for network in [network(), operations_of_others()] {
+            check_features(&network);
+        }
+    }
+
+    fn check_features(network: &Network) {
+        let mut weights = initialise(network, 5);
         let mut numbers = Numbers::new(6);
         for tensor in weights.0.values_mut() {
             tensor.values.iter_mut().for_each(|value| *value += 0.1 * numbers.next());
         }
         let pool = Pool::new(2).unwrap();
-        let mut plan = EmbeddingPlan::new(&pool, &network, &weights, 4).unwrap();
+        let mut plan = EmbeddingPlan::new(&pool, network, &weights, 4).unwrap();
         for images in [4, 1, 3] {
             let bytes: Vec<u8> =
                 (0..images * 11 * 8 * 3).map(|_| (128.0 + 127.0 * numbers.next()) as u8).collect();
             let features = plan.forward(&pool, Pixels { bytes: &bytes, mean: [127.5; 3], scale: [128.0; 3] });
-            let expected = reference::embedding(&network, &weights, &bytes, images);
+            let expected = reference::embedding(network, &weights, &bytes, images);
             assert_eq!(features.len(), expected.len());
             for (actual, expected) in features.iter().zip(expected) {
                 assert!((f64::from(*actual) - expected).abs() < 1e-4, "{actual} against {expected}");

@@ -2,6 +2,7 @@
 
 mod arena;
 mod embedding;
+mod forward_only;
 mod node;
 #[cfg(test)]
 mod reference;
@@ -26,7 +27,7 @@ pub struct Pixels<'a> {
 pub enum PlanError {
     /// A convolution that is neither full nor depthwise.
     #[error(
-        "convolution {node} has {groups} groups over {channels} channels, the engine runs 1 group or one a channel"
+        "convolution {node} has {groups} groups over {channels} channels, training runs 1 group or one a channel"
     )]
     Groups {
         /// Name of the node.
@@ -35,6 +36,14 @@ pub enum PlanError {
         groups: usize,
         /// Channels of its input.
         channels: usize,
+    },
+    /// An operation that is applied but not trained.
+    #[error("node {node} is a {op}, which can be applied but not trained")]
+    Untrainable {
+        /// Name of the node.
+        node: String,
+        /// Its operation.
+        op: &'static str,
     },
     /// Batch statistics of a single value for each channel, which have no variance.
     #[error(

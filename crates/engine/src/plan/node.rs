@@ -2,7 +2,6 @@
 
 use net::{Network, Node, Op, Role, Shape};
 
-use super::PlanError;
 use crate::kernels::Geometry;
 use crate::parameters::{Entry, Parameters};
 
@@ -11,18 +10,17 @@ use crate::parameters::{Entry, Parameters};
 pub(super) enum Kind {
     Full,
     Depthwise,
+    /// A number of groups that is neither one nor that of the channels.
+    Grouped(usize),
 }
 
 /// The convolution of a node, linear layers included.
-///
-/// # Errors
-/// For groups that are neither one nor as many as channels.
 pub(super) fn geometry(
     network: &Network,
     shapes: &[Shape],
     index: usize,
     images: usize,
-) -> Result<Option<(Geometry, Kind)>, PlanError> {
+) -> Option<(Geometry, Kind)> {
     let node = &network.nodes[index];
     let source = network.shape_of(node.inputs[0], shapes);
     let target = shapes[index];
@@ -31,19 +29,18 @@ pub(super) fn geometry(
             let (kernel, stride, padding) = (convolution.kernel, convolution.stride, convolution.padding);
             let geometry = Geometry { images, source, target, kernel, stride, padding };
             let depthwise = convolution.groups == source.channels && target.channels == source.channels;
-            match convolution.groups {
-                1 => Ok(Some((geometry, Kind::Full))),
-                _ if depthwise => Ok(Some((geometry, Kind::Depthwise))),
-                groups => {
-                    Err(PlanError::Groups { node: node.name.clone(), groups, channels: source.channels })
-                }
-            }
+            let kind = match convolution.groups {
+                1 => Kind::Full,
+                _ if depthwise => Kind::Depthwise,
+                groups => Kind::Grouped(groups),
+            };
+            Some((geometry, kind))
         }
         Op::Linear(_) => {
             let kernel = [source.height, source.width];
-            Ok(Some((Geometry { images, source, target, kernel, stride: 1, padding: 0 }, Kind::Full)))
+            Some((Geometry { images, source, target, kernel, stride: 1, padding: 0 }, Kind::Full))
         }
-        _ => Ok(None),
+        _ => None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! A network's forward pass in f64, straight from the definitions and the file layout of the weights.
 
+mod others;
+
 use net::{Network, Op, Shape, Source, Weights};
 
 use crate::gemm::Store;
@@ -123,6 +125,12 @@ fn run(network: &Network, weights: &Weights, bytes: &[u8], batch: usize, trainin
                     source.iter().zip(factors).map(|(value, factor)| value * f64::from(factor)).collect()
                 }
             },
+            other => {
+                let inputs: Vec<(&[f64], Shape)> = (0..node.inputs.len())
+                    .map(|which| (input(which).as_slice(), network.shape_of(node.inputs[which], &shapes)))
+                    .collect();
+                others::output(other, &inputs, shapes[index], batch, &tensor)
+            }
         };
         outputs.push(output);
     }

@@ -4,7 +4,7 @@ use net::{Network, Op, Role, Shape, Source};
 
 use super::arena::{Arena, Layout, Value};
 use super::node::{self, Kind};
-use super::{Pixels, PlanError};
+use super::{Pixels, PlanError, forward_only};
 use crate::buffer::Buffer;
 use crate::gemm::Store;
 use crate::gradients::Gradients;
@@ -59,7 +59,14 @@ impl TrainingPlan {
         let image = layout.value(batch * network.image_shape().elements(), 0);
         let mut nodes: Vec<Planned> = Vec::with_capacity(count);
         for (index, node) in network.nodes.iter().enumerate() {
-            let geometry = node::geometry(network, &shapes, index, batch)?;
+            if forward_only::is_forward_only(&node.op) {
+                return Err(PlanError::Untrainable { node: node.name.clone(), op: node.op.name() });
+            }
+            let geometry = node::geometry(network, &shapes, index, batch);
+            if let Some((geometry, Kind::Grouped(groups))) = geometry {
+                let channels = geometry.source.channels;
+                return Err(PlanError::Groups { node: node.name.clone(), groups, channels });
+            }
             let sources: Vec<Value> =
                 node.inputs.iter().map(|&source| value_of(source, image, &nodes)).collect();
             let output = layout.value(batch * shapes[index].elements(), index);
@@ -171,6 +178,7 @@ impl TrainingPlan {
                         );
                     }
                     Kind::Depthwise => depthwise::forward(pool, &geometry, source, weights, bias, output),
+                    Kind::Grouped(_) => unreachable!("groups are refused when a plan is made"),
                 }
             }
             Op::BatchNorm(settings) => {
@@ -214,6 +222,7 @@ impl TrainingPlan {
                 let ([source], output) = self.arena.read_write([source], planned.output);
                 dropout::apply(pool, settings.probability, seed, source, output, Store::Replace);
             }
+            other => unreachable!("{} is refused when a plan is made", other.name()),
         }
     }
 
@@ -275,6 +284,7 @@ impl TrainingPlan {
                         Kind::Depthwise => {
                             depthwise::weight_gradient(pool, &geometry, input, d_target, partials, d_weights);
                         }
+                        Kind::Grouped(_) => unreachable!("groups are refused when a plan is made"),
                     }
                 }
                 let Some((d_source, store)) = d_source else { return };
@@ -291,6 +301,7 @@ impl TrainingPlan {
                     Kind::Depthwise => {
                         depthwise::input_gradient(pool, &geometry, d_target, weights, d_source, store);
                     }
+                    Kind::Grouped(_) => unreachable!("groups are refused when a plan is made"),
                 }
             }
             Op::BatchNorm(_) => {
@@ -326,6 +337,7 @@ impl TrainingPlan {
                 let ([d_target], d_source) = self.arena.read_write([d_output], d_source);
                 dropout::apply(pool, settings.probability, seed, d_target, d_source, store);
             }
+            other => unreachable!("{} is refused when a plan is made", other.name()),
         }
     }
 }

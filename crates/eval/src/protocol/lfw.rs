@@ -3,10 +3,7 @@
 use std::path::Path;
 
 use super::lines::{Line, Lines};
-use super::{FoldOrigin, ImageTable, Kind, LineProblem, Pair, Protocol, ProtocolError};
-
-/// Folds that a file without folds is cut into.
-const CUT: usize = 10;
+use super::{CUT, FoldOrigin, ImageTable, Kind, LineProblem, Pair, Protocol, ProtocolError, cut};
 
 impl Protocol {
     /// Reads a pair file in the format of LFW.
@@ -40,7 +37,8 @@ impl Protocol {
                 (folds, FoldOrigin::File)
             }
             Some(&[each]) => {
-                cut_folds(&lines, &mut pairs, each)?;
+                check_counts(&lines, &pairs, "all", each)?;
+                cut(path, &mut pairs)?;
                 (CUT, FoldOrigin::CutInTen)
             }
             _ => return Err(lines.blame(header, LineProblem::Header)),
@@ -86,20 +84,6 @@ fn number_folds(lines: &Lines, pairs: &mut [Pair], folds: usize, each: usize) ->
         check_counts(lines, &inside, &place, each)?;
     }
     check_counts(lines, pairs, "all folds", each.saturating_mul(folds))
-}
-
-/// View 1: the pairs of each kind, in ten contiguous parts.
-fn cut_folds(lines: &Lines, pairs: &mut [Pair], each: usize) -> Result<(), ProtocolError> {
-    check_counts(lines, pairs, "all", each)?;
-    if each < CUT {
-        return Err(ProtocolError::TooFewPairs { path: lines.path().to_owned(), found: each });
-    }
-    for kind in [Kind::Genuine, Kind::Impostor] {
-        for (index, pair) in pairs.iter_mut().filter(|pair| pair.kind == kind).enumerate() {
-            pair.fold = index * CUT / each;
-        }
-    }
-    Ok(())
 }
 
 fn check_counts(lines: &Lines, pairs: &[Pair], place: &str, promised: usize) -> Result<(), ProtocolError> {

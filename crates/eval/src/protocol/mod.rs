@@ -1,13 +1,21 @@
 //! Protocols: which pairs of images are compared, and in which fold.
 
+mod cfp;
+mod format;
 mod lfw;
 mod lines;
+mod list;
+mod people;
+mod ytf;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub use format::{Format, UnknownFormat};
+pub use people::NameTable;
 
 /// Whether a pair shows one person or two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -208,6 +216,48 @@ pub enum LineProblem {
     /// An image is paired with itself, which every model gets right.
     #[error("an image is paired with itself")]
     SameImage,
+    /// A list of pairs has other columns.
+    #[error("a pair was expected, `first second label` or `first second label fold`")]
+    ListColumns,
+    /// A list of pairs in two lines has other columns.
+    #[error("`image label` was expected, two such lines are a pair")]
+    TwoLineColumns,
+    /// The last pair of a list in two lines has one line.
+    #[error("two lines are a pair, the last one stands alone")]
+    OddLines,
+    /// The two lines of a pair have other labels.
+    #[error("both lines of a pair must have one label, the line before has another")]
+    OtherLabel,
+    /// A label is unknown.
+    #[error("the label of a pair was expected, 1 for one person and 0 for two")]
+    Label,
+    /// A fold is no fold.
+    #[error("a fold was expected, 1 to 1000")]
+    Fold,
+    /// Some pairs have a fold and others have none.
+    #[error("either every pair has a fold or none, unlike here")]
+    SomeFolds,
+    /// A line of a split of CFP is none.
+    #[error("two image numbers were expected, as `5,1`")]
+    CfpPair,
+    /// A line of an image list of CFP is none.
+    #[error("a number and a path were expected, as `1 ../Data/Images/001/frontal/01.jpg`")]
+    CfpImage,
+    /// A number is not in the image list.
+    #[error("the image list has no such number")]
+    NotListed,
+    /// A line of YouTube Faces is none.
+    #[error("a pair was expected, `split, index, Name/video, Name/video, label`")]
+    YtfColumns,
+    /// A table has other columns.
+    #[error("a name, a tab and a word were expected")]
+    TableColumns,
+    /// A name is there twice.
+    #[error("the same name stands in an earlier line")]
+    Twice,
+    /// A pair of one person names two.
+    #[error("a pair of one person names two people")]
+    OtherPerson,
     /// A pair of two people names one person twice.
     #[error("a pair of two people names the same person twice")]
     SamePerson,
@@ -217,6 +267,23 @@ pub enum LineProblem {
     /// The line is not UTF-8.
     #[error("the line is not UTF-8 text")]
     NotText,
+}
+
+/// Folds that a file without folds is cut into.
+const CUT: usize = 10;
+
+/// Cuts the pairs of each kind, in the order of the file, into ten contiguous parts.
+fn cut(path: &Path, pairs: &mut [Pair]) -> Result<(), ProtocolError> {
+    for kind in [Kind::Genuine, Kind::Impostor] {
+        let found = pairs.iter().filter(|pair| pair.kind == kind).count();
+        if found < CUT {
+            return Err(ProtocolError::TooFewPairs { path: path.to_owned(), found });
+        }
+        for (index, pair) in pairs.iter_mut().filter(|pair| pair.kind == kind).enumerate() {
+            pair.fold = index * CUT / found;
+        }
+    }
+    Ok(())
 }
 
 /// Collects images once each while pairs are read.

@@ -1,5 +1,6 @@
 //! The sections that an evaluation contributes to a report.
 
+use super::statistics::statistics_sections;
 use super::{Axis, Block, Colour, Headline, Mark, Numbers, Plot, Section, Series, Shape, Spacing, Table};
 use crate::evaluation::{Evaluation, Figure, TarAtFar};
 use crate::histogram::Histogram;
@@ -9,6 +10,7 @@ use crate::verification::Rule;
 /// Headlines, curve, scores, folds and the rules behind them.
 pub fn evaluation_sections(evaluation: &Evaluation) -> Vec<Section> {
     let mut sections = vec![headlines(evaluation), curve(evaluation), scores(evaluation), folds(evaluation)];
+    sections.extend(statistics_sections(evaluation));
     sections.push(method(evaluation));
     sections
 }
@@ -232,18 +234,18 @@ fn method(evaluation: &Evaluation) -> Section {
     Section { heading: "How this was measured".to_owned(), blocks: vec![Block::Facts(facts)] }
 }
 
-fn percent(value: f64) -> String {
+pub(super) fn percent(value: f64) -> String {
     format!("{:.2} %", 100.0 * value)
 }
 
 /// A rate that someone chose, in as few digits as it was chosen with.
-fn short_percent(value: f64) -> String {
+pub(super) fn short_percent(value: f64) -> String {
     let text = format!("{:.8}", 100.0 * value);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// Three significant digits.
-fn significant(value: f64) -> String {
+pub(super) fn significant(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
@@ -251,7 +253,7 @@ fn significant(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-fn range(interval: Interval, write: fn(f64) -> String) -> String {
+pub(super) fn range(interval: Interval, write: fn(f64) -> String) -> String {
     let (low, high) = (write(interval.low), write(interval.high));
     format!("{} \u{2013} {high}", low.trim_end_matches(" %"))
 }

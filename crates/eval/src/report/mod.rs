@@ -8,6 +8,7 @@
 mod axis;
 mod evaluation;
 mod plot;
+mod statistics;
 
 use std::path::Path;
 

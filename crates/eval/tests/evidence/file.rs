@@ -45,7 +45,7 @@ fn an_evaluation_comes_back_from_its_file() {
     assert_eq!(names, ["evaluation.json"], "nothing is left beside it");
     let text = fs_err::read_to_string(&path).expect("text");
     for part in
-        ["\"schema\": 1", "\"rule\": \"other-folds\"", "\"feature_rule\": \"concatenated\"", "\"refused\""]
+        ["\"schema\": 2", "\"rule\": \"other-folds\"", "\"feature_rule\": \"concatenated\"", "\"refused\""]
     {
         assert!(text.contains(part), "{part} is not in the file");
     }
@@ -58,7 +58,7 @@ fn another_schema_and_a_damaged_file_are_told_apart() {
     fs_err::write(&path, r#"{"schema": 99, "whatever": 1}"#).expect("a file");
     let error = Evaluation::read(&path).expect_err("refused");
     assert!(matches!(error, EvaluationFileError::Schema { found: 99, .. }), "{error}");
-    for text in ["", "{", "{\"schema\": 1}", "[]"] {
+    for text in ["", "{", "{\"schema\": 2}", "[]"] {
         fs_err::write(&path, text).expect("a file");
         assert!(matches!(Evaluation::read(&path), Err(EvaluationFileError::Json { .. })), "{text}");
     }

@@ -15,7 +15,7 @@ fn read(text: &[u8]) -> Result<Protocol, String> {
     })
 }
 
-fn shared(file: &str) -> Option<PathBuf> {
+pub(crate) fn shared(file: &str) -> Option<PathBuf> {
     let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/protocols"));
     let path = directory.join(file);
     if path.exists() {

@@ -9,15 +9,13 @@ use super::{ArcFaceSlope, Target};
 /// below -1, so the target still falls with the angle, with a step at the joint.
 pub(super) fn target(cosine: f64, m: f64, slope: ArcFaceSlope) -> Target {
     if cosine.acos() + m > std::f64::consts::PI {
-        return Target { psi: cosine - m * m.sin(), slope: 1.0 };
+        return Target::of_angle(cosine - m * m.sin(), 1.0);
     }
     let sine = ((1.0 - cosine) * (1.0 + cosine)).sqrt();
     let exact = if sine > 0.0 { m.cos() + cosine * m.sin() / sine } else { m.cos() };
-    Target {
-        psi: cosine * m.cos() - sine * m.sin(),
-        slope: match slope {
-            ArcFaceSlope::Exact => exact,
-            ArcFaceSlope::Detached => 1.0,
-        },
-    }
+    let slope = match slope {
+        ArcFaceSlope::Exact => exact,
+        ArcFaceSlope::Detached => 1.0,
+    };
+    Target::of_angle(cosine * m.cos() - sine * m.sin(), slope)
 }

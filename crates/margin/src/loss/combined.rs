@@ -8,5 +8,5 @@ use super::{Target, multiple_angle};
 /// `m2 = m3 = 0` and a whole `m1` this is SphereFace's psi, with `m1 = 1` it is ArcFace up to that point.
 pub(super) fn target(cosine: f64, m1: f64, m2: f64, m3: f64) -> Target {
     let angular = multiple_angle::target(cosine, m1, m2);
-    Target { psi: angular.psi - m3, slope: angular.slope }
+    Target { psi: angular.psi - m3, ..angular }
 }

@@ -22,5 +22,5 @@ pub(super) fn target(cosine: f64, factor: f64, offset: f64) -> Target {
     } else {
         -factor * factor * phase.cos()
     };
-    Target { psi: sign * phase.cos() - 2.0 * half_turns, slope: sign * slope }
+    Target::of_angle(sign * phase.cos() - 2.0 * half_turns, sign * slope)
 }

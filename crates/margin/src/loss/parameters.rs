@@ -4,7 +4,7 @@ use std::error::Error;
 use std::f64::consts::PI;
 use std::fmt;
 
-use super::{ArcFaceSlope, Loss};
+use super::{ArcFaceSlope, Loss, NormStatistics};
 
 /// Parameters by the names that recipes and case files use; `None` is a parameter that was not given.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -19,8 +19,22 @@ pub struct Parameters {
     pub m2: Option<f64>,
     /// Cosine margin, of `combined`.
     pub m3: Option<f64>,
-    /// Weight of the plain cosine, of `sphereface`.
+    /// Weight of the plain cosine, of `sphereface`, `sphereface-normalised` and `l-softmax`.
     pub lambda: Option<f64>,
+    /// How far a deviation moves the margin, of `adaface`.
+    pub h: Option<f64>,
+    /// Share of a new batch in the running statistics, of `curricularface` and `adaface`.
+    pub rate: Option<f64>,
+    /// Margin in radians at the lowest norm, of `magface`.
+    pub m_low: Option<f64>,
+    /// Margin in radians at the highest norm, of `magface`.
+    pub m_high: Option<f64>,
+    /// Lowest norm, of `magface`.
+    pub norm_low: Option<f64>,
+    /// Highest norm, of `magface`.
+    pub norm_high: Option<f64>,
+    /// Weight of the penalty of small norms, of `magface`.
+    pub lambda_g: Option<f64>,
 }
 
 impl Parameters {
@@ -45,10 +59,18 @@ impl Parameters {
             m2: number("m2")?,
             m3: number("m3")?,
             lambda: number("lambda")?,
+            h: number("h")?,
+            rate: number("rate")?,
+            m_low: number("m_low")?,
+            m_high: number("m_high")?,
+            norm_low: number("norm_low")?,
+            norm_high: number("norm_high")?,
+            lambda_g: number("lambda_g")?,
         })
     }
 
-    fn named(&self) -> [(&'static str, Option<f64>); 6] {
+    /// Every parameter by its name, in a fixed order.
+    pub fn named(&self) -> [(&'static str, Option<f64>); 13] {
         [
             ("s", self.s),
             ("m", self.m),
@@ -56,21 +78,35 @@ impl Parameters {
             ("m2", self.m2),
             ("m3", self.m3),
             ("lambda", self.lambda),
+            ("h", self.h),
+            ("rate", self.rate),
+            ("m_low", self.m_low),
+            ("m_high", self.m_high),
+            ("norm_low", self.norm_low),
+            ("norm_high", self.norm_high),
+            ("lambda_g", self.lambda_g),
         ]
     }
 }
 
 impl Loss {
-    /// Builds a loss from its name and parameters. No parameter has a default here.
+    /// Builds a loss from its name and parameters. No parameter has a default here; an adaptive loss has seen nothing.
     ///
     /// # Errors
     /// An unknown name, a parameter that is missing or that the loss does not take, a value out of range.
     pub fn from_parameters(name: &str, given: &Parameters) -> Result<Self, ParameterError> {
         let known = Self::NAMES.iter().find(|&&known| known == name);
         let &name = known.ok_or_else(|| ParameterError::UnknownLoss { name: name.to_owned() })?;
-        let missing = |parameter| ParameterError::Missing { loss: name, parameter };
-        let s = || given.s.ok_or(missing("s"));
-        let m = || given.m.ok_or(missing("m"));
+        let take = |parameter: &'static str, value: Option<f64>| {
+            value.ok_or(ParameterError::Missing { loss: name, parameter })
+        };
+        let (s, m, lambda, rate) = (
+            || take("s", given.s),
+            || take("m", given.m),
+            || take("lambda", given.lambda),
+            || take("rate", given.rate),
+        );
+        let factor = || Ok::<u32, ParameterError>(whole_factor(name, m()?)?);
         let loss = match name {
             "softmax" => Self::Softmax,
             "nsl" => Self::Nsl { s: s()? },
@@ -80,13 +116,31 @@ impl Loss {
             "arcface-detached" => Self::ArcFace { s: s()?, m: m()?, slope: ArcFaceSlope::Detached },
             "combined" => Self::Combined {
                 s: s()?,
-                m1: given.m1.ok_or(missing("m1"))?,
-                m2: given.m2.ok_or(missing("m2"))?,
-                m3: given.m3.ok_or(missing("m3"))?,
+                m1: take("m1", given.m1)?,
+                m2: take("m2", given.m2)?,
+                m3: take("m3", given.m3)?,
             },
-            "sphereface" => {
-                Self::SphereFace { m: whole_factor(m()?)?, lambda: given.lambda.ok_or(missing("lambda"))? }
+            "sphereface" => Self::SphereFace { m: factor()?, lambda: lambda()? },
+            "sphereface-normalised" => {
+                Self::SphereFaceNormalised { s: s()?, m: factor()?, lambda: lambda()? }
             }
+            "l-softmax" => Self::LSoftmax { m: factor()?, lambda: lambda()? },
+            "curricularface" => Self::CurricularFace { s: s()?, m: m()?, rate: rate()?, t: 0.0 },
+            "magface" => Self::MagFace {
+                s: s()?,
+                m_low: take("m_low", given.m_low)?,
+                m_high: take("m_high", given.m_high)?,
+                norm_low: take("norm_low", given.norm_low)?,
+                norm_high: take("norm_high", given.norm_high)?,
+                lambda_g: take("lambda_g", given.lambda_g)?,
+            },
+            "adaface" => Self::AdaFace {
+                s: s()?,
+                m: m()?,
+                h: take("h", given.h)?,
+                rate: rate()?,
+                norms: NormStatistics::default(),
+            },
             _ => unreachable!("every name in NAMES is matched above"),
         };
         for ((parameter, value), (_, taken)) in given.named().into_iter().zip(loss.parameters().named()) {
@@ -98,7 +152,8 @@ impl Loss {
         Ok(loss)
     }
 
-    /// The parameters of this loss; [`Loss::from_parameters`] gives the loss back.
+    /// The parameters of this loss; [`Loss::from_parameters`] gives the loss back, and [`Loss::with_state`] what an
+    /// adaptive one has seen.
     pub fn parameters(&self) -> Parameters {
         let none = Parameters::default();
         match *self {
@@ -111,8 +166,26 @@ impl Loss {
             Self::Combined { s, m1, m2, m3 } => {
                 Parameters { s: Some(s), m1: Some(m1), m2: Some(m2), m3: Some(m3), ..none }
             }
-            Self::SphereFace { m, lambda } => {
+            Self::SphereFace { m, lambda } | Self::LSoftmax { m, lambda } => {
                 Parameters { m: Some(f64::from(m)), lambda: Some(lambda), ..none }
+            }
+            Self::SphereFaceNormalised { s, m, lambda } => {
+                Parameters { s: Some(s), m: Some(f64::from(m)), lambda: Some(lambda), ..none }
+            }
+            Self::CurricularFace { s, m, rate, .. } => {
+                Parameters { s: Some(s), m: Some(m), rate: Some(rate), ..none }
+            }
+            Self::MagFace { s, m_low, m_high, norm_low, norm_high, lambda_g } => Parameters {
+                s: Some(s),
+                m_low: Some(m_low),
+                m_high: Some(m_high),
+                norm_low: Some(norm_low),
+                norm_high: Some(norm_high),
+                lambda_g: Some(lambda_g),
+                ..none
+            },
+            Self::AdaFace { s, m, h, rate, .. } => {
+                Parameters { s: Some(s), m: Some(m), h: Some(h), rate: Some(rate), ..none }
             }
         }
     }
@@ -132,23 +205,49 @@ impl Loss {
         let radians = |value: f64| (0.0..PI).contains(&value);
         require("s", given.s, "above 0 and finite", above_zero)?;
         let cosine_bound = "from 0 to 2, the bound 1 - W_i . W_j of two opposite centres";
+        let radians_bound = "from 0 to below pi radians";
         match self {
-            Self::ArcFace { .. } => require("m", given.m, "from 0 to below pi radians", radians)?,
-            Self::SphereFace { .. } => require("m", given.m, "a whole number from 1", |m| m >= 1.0)?,
+            Self::ArcFace { .. } | Self::CurricularFace { .. } => {
+                require("m", given.m, radians_bound, radians)?;
+            }
+            Self::SphereFace { .. } | Self::SphereFaceNormalised { .. } | Self::LSoftmax { .. } => {
+                require("m", given.m, WHOLE_FACTOR, |m| m >= 1.0)?;
+            }
+            Self::AdaFace { .. } => {
+                require("m", given.m, "from 0 to 1", |m| (0.0..=1.0).contains(&m))?;
+            }
             _ => require("m", given.m, cosine_bound, cosine)?,
         }
         require("m1", given.m1, "above 0 and finite", above_zero)?;
-        require("m2", given.m2, "from 0 to below pi radians", radians)?;
+        require("m2", given.m2, radians_bound, radians)?;
         require("m3", given.m3, cosine_bound, cosine)?;
-        require("lambda", given.lambda, "from 0 and finite", |value| value >= 0.0 && value.is_finite())
+        let not_below_zero = |value: f64| value >= 0.0 && value.is_finite();
+        require("lambda", given.lambda, "from 0 and finite", not_below_zero)?;
+        require("h", given.h, "above 0 and finite", above_zero)?;
+        require("rate", given.rate, "above 0 and at most 1", |rate| rate > 0.0 && rate <= 1.0)?;
+        if let Self::MagFace { m_low, m_high, norm_low, norm_high, .. } = *self {
+            require("m_low", given.m_low, radians_bound, radians)?;
+            require("norm_low", given.norm_low, "above 0 and finite", above_zero)?;
+            let refuse = |parameter, value, bound| Err(RangeError { loss, parameter, value, bound });
+            if !(m_low..PI).contains(&m_high) {
+                return refuse("m_high", m_high, "from m_low to below pi radians");
+            }
+            if !(norm_high > norm_low && norm_high.is_finite()) {
+                return refuse("norm_high", norm_high, "above norm_low and finite");
+            }
+        }
+        require("lambda_g", given.lambda_g, "from 0 and finite", not_below_zero)
     }
 }
 
-fn whole_factor(m: f64) -> Result<u32, RangeError> {
+/// Range of a factor on the angle.
+const WHOLE_FACTOR: &str = "a whole number from 1";
+
+fn whole_factor(loss: &'static str, m: f64) -> Result<u32, RangeError> {
     if m >= 1.0 && m <= f64::from(u32::MAX) && m.fract() == 0.0 {
         Ok(m as u32)
     } else {
-        Err(RangeError { loss: "sphereface", parameter: "m", value: m, bound: "a whole number from 1" })
+        Err(RangeError { loss, parameter: "m", value: m, bound: WHOLE_FACTOR })
     }
 }
 

@@ -6,10 +6,10 @@ use super::{Target, multiple_angle};
 /// (SphereFace, arXiv:1704.08063, eq. 7; lambda as in its authors' code).
 pub(super) fn target(cosine: f64, m: u32, lambda: f64) -> Target {
     let margin = multiple_angle::target(cosine, f64::from(m), 0.0);
-    Target {
-        psi: (lambda * cosine + margin.psi) / (1.0 + lambda),
-        slope: (lambda + margin.slope) / (1.0 + lambda),
-    }
+    Target::of_angle(
+        (lambda * cosine + margin.psi) / (1.0 + lambda),
+        (lambda + margin.slope) / (1.0 + lambda),
+    )
 }
 
 /// How SphereFace's lambda falls during training: `max(minimum, base (1 + gamma iteration)^-power)`.

@@ -1,9 +1,13 @@
 //! Bounds of scale and margin against the paper's numbers and against configurations that attain them.
 
+use margin::advice::{MarginVerdict, ScaleVerdict, advise};
 use margin::bounds::{
-    BoundsError, MarginBound, margin_upper_bound, margin_upper_bound_of, scale_lower_bound,
+    BoundsError, MarginBound, margin_of_random_centres, margin_upper_bound, margin_upper_bound_of,
+    scale_lower_bound,
 };
-use margin::{Loss, Problem, evaluate};
+use margin::{ArcFaceSlope, Loss, Problem, evaluate};
+
+use super::problems::numbers;
 
 #[test]
 fn eight_classes_in_the_plane_allow_a_margin_of_0_29() {
@@ -96,4 +100,62 @@ fn questions_without_an_answer_are_refused() {
     assert_eq!(margin_upper_bound(9, 0), Err(BoundsError::NoDimension));
     let error = margin_upper_bound_of(&[1.0, 0.0, 0.0, 0.0], 2, 2).expect_err("refused");
     assert_eq!(error.to_string(), "a class centre is zero or not finite, at class: 1");
+}
+
+#[test]
+fn random_centres_allow_about_what_the_estimate_says() {
+    for (classes, dimension) in [(40, 16), (300, 24), (500, 128)] {
+        let mut next = numbers(classes as u64);
+        // Sums of twelve numbers are close to normal, so that directions are evenly spread.
+        let mut normal = || (0..12).map(|_| next()).sum::<f64>();
+        let weights: Vec<f64> = (0..classes * dimension).map(|_| normal()).collect();
+        let found = margin_upper_bound_of(&weights, classes, dimension).expect("a bound").margin;
+        let estimate = margin_of_random_centres(classes, dimension).expect("an estimate");
+        assert!((found - estimate).abs() < 0.08, "{classes} in {dimension}: {found} is not near {estimate}");
+    }
+    assert_eq!(margin_of_random_centres(5, 1), Ok(0.0));
+    assert!(margin_of_random_centres(8, 2).expect("an estimate") < 0.01);
+}
+
+#[test]
+fn advice_reaches_the_loss_of_a_simplex_and_names_the_first_bound_that_is_passed() {
+    let weights = [1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, 1.0, -1.0, -1.0, -1.0, 1.0];
+    for loss in [
+        Loss::CosFace { s: 5.0, m: 0.35 },
+        Loss::ArcFace { s: 5.0, m: 0.5, slope: ArcFaceSlope::Exact },
+        Loss::Nsl { s: 300.0 },
+    ] {
+        let advice = advise(&loss, 4, 3, 0.9, None).expect("advice");
+        let problem = Problem {
+            features: &weights,
+            weights: &weights,
+            labels: &[0, 1, 2, 3],
+            samples: 4,
+            classes: 4,
+            dimension: 3,
+        };
+        let expected = evaluate(&loss, &problem).expect("a loss").loss;
+        let found = advice.scale.expect("a scale").smallest_loss;
+        assert!((found - expected).abs() <= 1e-12 * expected, "{loss:?}: {found} is not {expected}");
+    }
+    let verdict = |m, weights: Option<&[f64]>| {
+        let weights = weights.map(|weights| margin_upper_bound_of(weights, 8, 2).expect("a bound"));
+        let advice = advise(&Loss::CosFace { s: 3.0, m }, 8, 2, 0.9, weights).expect("advice");
+        advice.margin.expect("a margin").verdict
+    };
+    let circle: Vec<f64> = (0..8).flat_map(|class| <[f64; 2]>::from(f64::from(class).sin_cos())).collect();
+    assert_eq!(verdict(0.0, None), MarginVerdict::None);
+    assert_eq!(verdict(0.2, None), MarginVerdict::AboveRandomCentres);
+    // One radian apart, the seventh comes back to within 2 pi - 6 = 0.283 of the first: 1 - cos(0.283) = 0.04.
+    assert_eq!(verdict(0.039, Some(&circle)), MarginVerdict::Within);
+    assert_eq!(verdict(0.041, Some(&circle)), MarginVerdict::AboveGivenCentres);
+    assert_eq!(verdict(0.30, Some(&circle)), MarginVerdict::AboveBound);
+    let scale = advise(&Loss::Nsl { s: 3.0 }, 8, 2, 0.9, None).expect("advice").scale.expect("a scale");
+    assert_eq!(scale.verdict, ScaleVerdict::TooSmall);
+    let at = scale_lower_bound(8, 0.9).expect("a bound");
+    let scale = advise(&Loss::Nsl { s: at }, 8, 2, 0.9, None).expect("advice").scale.expect("a scale");
+    assert_eq!(scale.verdict, ScaleVerdict::Enough);
+    assert!((scale.largest_posterior - 0.9).abs() < 1e-12);
+    let raw = advise(&Loss::Softmax, 8, 2, 0.9, None).expect("advice");
+    assert_eq!((raw.scale, raw.margin), (None, None));
 }

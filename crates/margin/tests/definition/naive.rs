@@ -10,6 +10,24 @@ fn norm(vector: &[f64]) -> f64 {
     vector.iter().map(|value| value.powi(2)).sum::<f64>().sqrt()
 }
 
+/// SphereFace's psi.
+fn pieces(theta: f64, m: u32) -> f64 {
+    let k = (f64::from(m) * theta / PI).floor() as i32;
+    (-1.0_f64).powi(k) * (f64::from(m) * theta).cos() - 2.0 * f64::from(k)
+}
+
+/// ArcFace's psi.
+fn guarded(theta: f64, m: f64) -> f64 {
+    if theta + m > PI { theta.cos() - m * m.sin() } else { (theta + m).cos() }
+}
+
+/// MagFace's penalty of a feature's norm.
+fn penalty(loss: &Loss, x: &[f64]) -> f64 {
+    let Loss::MagFace { norm_low, norm_high, lambda_g, .. } = *loss else { return 0.0 };
+    let a = norm(x).clamp(norm_low, norm_high);
+    lambda_g * (1.0 / a + a / norm_high.powi(2))
+}
+
 fn logits(loss: &Loss, owned: &Owned) -> Vec<Vec<f64>> {
     let matrix = owned.features.chunks(owned.dimension).zip(&owned.labels).map(|(x, &label)| {
         let row = owned.weights.chunks(owned.dimension).enumerate().map(|(class, w)| {
@@ -31,12 +49,34 @@ fn logits(loss: &Loss, owned: &Owned) -> Vec<Vec<f64>> {
                 }
                 Loss::Combined { s, .. } => s * cosine,
                 Loss::SphereFace { m, lambda } if is_target => {
-                    let m = f64::from(m);
-                    let k = (m * theta / PI).floor() as i32;
-                    let psi = (-1.0_f64).powi(k) * (m * theta).cos() - 2.0 * f64::from(k);
-                    norm(x) * (lambda * cosine + psi) / (1.0 + lambda)
+                    norm(x) * (lambda * cosine + pieces(theta, m)) / (1.0 + lambda)
                 }
                 Loss::SphereFace { .. } => norm(x) * cosine,
+                Loss::SphereFaceNormalised { s, m, lambda } if is_target => {
+                    s * (lambda * cosine + pieces(theta, m)) / (1.0 + lambda)
+                }
+                Loss::SphereFaceNormalised { s, .. } => s * cosine,
+                Loss::LSoftmax { m, lambda } if is_target => {
+                    norm(w) * norm(x) * (lambda * cosine + pieces(theta, m)) / (1.0 + lambda)
+                }
+                Loss::LSoftmax { .. } => product,
+                Loss::CurricularFace { s, m, .. } if is_target => s * guarded(theta, m),
+                Loss::CurricularFace { s, m, t, .. } => {
+                    let centre = &owned.weights[label as usize * owned.dimension..][..owned.dimension];
+                    let own: f64 = x.iter().zip(centre).map(|(x, w)| x * w).sum();
+                    let psi = guarded((own / norm(x) / norm(centre)).acos(), m);
+                    s * if cosine > psi { cosine * (t + cosine) } else { cosine }
+                }
+                Loss::MagFace { s, m_low, m_high, norm_low, norm_high, .. } => {
+                    let part = (norm(x).clamp(norm_low, norm_high) - norm_low) / (norm_high - norm_low);
+                    let m = m_low * (1.0 - part) + m_high * part;
+                    s * if is_target { guarded(theta, m) } else { cosine }
+                }
+                Loss::AdaFace { s, m, h, norms, .. } => {
+                    let z = (h * (norm(x) - norms.mean) / (norms.deviation + 1e-3)).clamp(-1.0, 1.0);
+                    let psi = (theta - m * z).clamp(0.0, PI).cos() - (m * z + m);
+                    s * if is_target { psi } else { cosine }
+                }
             }
         });
         row.collect()
@@ -52,8 +92,10 @@ fn loss_is_softmax_cross_entropy_of_the_papers_logits() {
             let expected: Vec<f64> = logits(&loss, &owned)
                 .iter()
                 .zip(&owned.labels)
-                .map(|(row, &label)| {
-                    -(row[label as usize].exp() / row.iter().map(|z| z.exp()).sum::<f64>()).ln()
+                .zip(owned.features.chunks(owned.dimension))
+                .map(|((row, &label), x)| {
+                    let p = row[label as usize].exp() / row.iter().map(|z| z.exp()).sum::<f64>();
+                    penalty(&loss, x) - p.ln()
                 })
                 .collect();
             let found = evaluate(&loss, &owned.problem()).expect("a loss");

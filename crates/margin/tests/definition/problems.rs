@@ -1,6 +1,6 @@
 //! Problems that own their numbers, and a small generator for them.
 
-use margin::{ArcFaceSlope, Loss, Problem};
+use margin::{ArcFaceSlope, Loss, NormStatistics, Problem};
 
 /// A problem with its numbers.
 #[derive(Clone, Debug)]
@@ -57,8 +57,30 @@ pub(crate) fn family() -> Vec<Loss> {
         Loss::Combined { s: 8.0, m1: 1.3, m2: 0.4, m3: 0.15 },
         Loss::SphereFace { m: 4, lambda: 0.0 },
         Loss::SphereFace { m: 3, lambda: 5.0 },
+        Loss::SphereFaceNormalised { s: 8.0, m: 3, lambda: 0.5 },
+        Loss::LSoftmax { m: 2, lambda: 0.0 },
+        Loss::LSoftmax { m: 4, lambda: 2.0 },
+        Loss::CurricularFace { s: 8.0, m: 0.5, rate: 0.01, t: 0.3 },
+        MAGFACE,
+        ADAFACE,
     ]
 }
+
+/// Its norms reach from those of small features here to beyond the largest.
+pub(crate) const MAGFACE: Loss =
+    Loss::MagFace { s: 8.0, m_low: 0.2, m_high: 0.7, norm_low: 1.5, norm_high: 40.0, lambda_g: 3.0 };
+
+/// Its statistics are those of the features here, so that both signs of z occur.
+pub(crate) const ADAFACE: Loss = Loss::AdaFace {
+    s: 8.0,
+    m: 0.4,
+    h: 0.333,
+    rate: 0.01,
+    norms: NormStatistics { mean: 3.5, deviation: 1.0 },
+};
+
+/// A norm at which the margins of a loss are in force.
+pub(crate) const NORM: f64 = 3.0;
 
 /// Largest difference relative to the largest value of `expected`.
 pub(crate) fn relative_difference(found: &[f64], expected: &[f64]) -> f64 {

@@ -1,6 +1,6 @@
 //! What has no loss, and what is no loss: each with an error that says which.
 
-use margin::{ArcFaceSlope, Loss, ParameterError, Parameters, ProblemError, evaluate};
+use margin::{ArcFaceSlope, Loss, NormStatistics, ParameterError, Parameters, ProblemError, evaluate};
 
 use super::problems::{family, random};
 
@@ -18,7 +18,7 @@ fn a_zero_vector_is_named_by_its_row_where_a_direction_is_needed() {
         let mut owned = random(1, 4, 5, 3);
         owned.weights[3..6].fill(0.0);
         let found = evaluate(&loss, &owned.problem());
-        assert_eq!(found.is_err(), loss.normalises_weights());
+        assert_eq!(found.is_err(), loss.needs_directions());
         if let Err(error) = found {
             assert_eq!(error.to_string(), "a zero class centre has no direction, at class: 1");
         }
@@ -57,6 +57,14 @@ fn a_label_without_a_class_is_refused() {
 #[test]
 fn parameters_outside_their_range_are_refused_with_the_range() {
     let exact = ArcFaceSlope::Exact;
+    let magface = |m_high, norm_high| Loss::MagFace {
+        s: 64.0,
+        m_low: 0.45,
+        m_high,
+        norm_low: 10.0,
+        norm_high,
+        lambda_g: 35.0,
+    };
     for (loss, message) in [
         (Loss::Nsl { s: 0.0 }, "loss nsl: s must be above 0 and finite: 0"),
         (Loss::Nsl { s: f64::NAN }, "loss nsl: s must be above 0 and finite: NaN"),
@@ -81,6 +89,21 @@ fn parameters_outside_their_range_are_refused_with_the_range() {
             "loss combined: m2 must be from 0 to below pi radians: 4",
         ),
         (Loss::SphereFace { m: 0, lambda: 5.0 }, "loss sphereface: m must be a whole number from 1: 0"),
+        (Loss::LSoftmax { m: 0, lambda: 0.0 }, "loss l-softmax: m must be a whole number from 1: 0"),
+        (
+            Loss::CurricularFace { s: 64.0, m: 4.0, rate: 0.01, t: 0.0 },
+            "loss curricularface: m must be from 0 to below pi radians: 4",
+        ),
+        (
+            Loss::CurricularFace { s: 64.0, m: 0.5, rate: 0.0, t: 0.0 },
+            "loss curricularface: rate must be above 0 and at most 1: 0",
+        ),
+        (magface(0.1, 110.0), "loss magface: m_high must be from m_low to below pi radians: 0.1"),
+        (magface(0.8, 10.0), "loss magface: norm_high must be above norm_low and finite: 10"),
+        (
+            Loss::AdaFace { s: 64.0, m: 1.5, h: 0.333, rate: 0.01, norms: NormStatistics::default() },
+            "loss adaface: m must be from 0 to 1: 1.5",
+        ),
         (Loss::SphereFace { m: 4, lambda: -1.0 }, "loss sphereface: lambda must be from 0 and finite: -1"),
     ] {
         assert_eq!(loss.check().expect_err("out of range").to_string(), message);
@@ -94,7 +117,10 @@ fn every_loss_comes_back_from_its_name_and_parameters() {
     let detached = Loss::ArcFace { s: 64.0, m: 0.5, slope: ArcFaceSlope::Detached };
     for loss in family().into_iter().chain([detached]) {
         assert!(Loss::NAMES.contains(&loss.name()));
-        assert_eq!(Loss::from_parameters(loss.name(), &loss.parameters()), Ok(loss));
+        let state = loss.state();
+        let seen = |name: &str| state.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let back = Loss::from_parameters(loss.name(), &loss.parameters()).expect("a loss");
+        assert_eq!(back.with_state(seen), Ok(loss));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The messages of `onnx.proto3` (github.com/onnx/onnx), with the fields that are written here.
+//! The messages of `onnx.proto3` (github.com/onnx/onnx), with the fields that are written or read here.
 
 use prost::Message;
 
@@ -44,6 +44,8 @@ pub(super) struct GraphProto {
     pub(super) input: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "12")]
     pub(super) output: Vec<ValueInfoProto>,
+    #[prost(bytes = "vec", repeated, tag = "15")]
+    pub(super) sparse_initializer: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -58,25 +60,37 @@ pub(super) struct NodeProto {
     pub(super) op_type: String,
     #[prost(message, repeated, tag = "5")]
     pub(super) attribute: Vec<AttributeProto>,
+    #[prost(string, tag = "7")]
+    pub(super) domain: String,
 }
 
-/// Kinds of attributes and of tensor elements.
+/// Kinds of attributes (`AttributeProto.AttributeType`).
 const ATTRIBUTE_FLOAT: i32 = 1;
 const ATTRIBUTE_INTEGER: i32 = 2;
+const ATTRIBUTE_TEXT: i32 = 3;
 const ATTRIBUTE_INTEGERS: i32 = 7;
-const ELEMENT_FLOAT: i32 = 1;
-const ELEMENT_INTEGER: i32 = 7;
+/// Types of tensor elements (`TensorProto.DataType`).
+pub(super) const ELEMENT_FLOAT: i32 = 1;
+pub(super) const ELEMENT_INTEGER_32: i32 = 6;
+pub(super) const ELEMENT_INTEGER: i32 = 7;
+pub(super) const ELEMENT_DOUBLE: i32 = 11;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct AttributeProto {
     #[prost(string, tag = "1")]
     pub(super) name: String,
     #[prost(float, tag = "2")]
-    f: f32,
+    pub(super) f: f32,
     #[prost(int64, tag = "3")]
-    i: i64,
+    pub(super) i: i64,
+    #[prost(bytes = "vec", tag = "4")]
+    pub(super) s: Vec<u8>,
+    #[prost(message, optional, tag = "5")]
+    pub(super) t: Option<TensorProto>,
+    #[prost(float, repeated, tag = "7")]
+    pub(super) floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
-    ints: Vec<i64>,
+    pub(super) ints: Vec<i64>,
     #[prost(int32, tag = "20")]
     kind: i32,
 }
@@ -84,6 +98,11 @@ pub(super) struct AttributeProto {
 impl AttributeProto {
     pub(super) fn float(name: &str, value: f32) -> AttributeProto {
         AttributeProto { name: name.to_owned(), f: value, kind: ATTRIBUTE_FLOAT, ..AttributeProto::default() }
+    }
+
+    pub(super) fn text(name: &str, value: &str) -> AttributeProto {
+        let (s, kind) = (value.as_bytes().to_vec(), ATTRIBUTE_TEXT);
+        AttributeProto { name: name.to_owned(), s, kind, ..AttributeProto::default() }
     }
 
     pub(super) fn integer(name: &str, value: usize) -> AttributeProto {
@@ -102,11 +121,24 @@ pub(super) struct TensorProto {
     #[prost(int64, repeated, tag = "1")]
     pub(super) dims: Vec<i64>,
     #[prost(int32, tag = "2")]
-    data_type: i32,
+    pub(super) data_type: i32,
+    #[prost(float, repeated, tag = "4")]
+    pub(super) float_data: Vec<f32>,
+    #[prost(int32, repeated, tag = "5")]
+    pub(super) int32_data: Vec<i32>,
+    #[prost(int64, repeated, tag = "7")]
+    pub(super) int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     pub(super) name: String,
     #[prost(bytes = "vec", tag = "9")]
-    raw_data: Vec<u8>,
+    pub(super) raw_data: Vec<u8>,
+    #[prost(double, repeated, tag = "10")]
+    pub(super) double_data: Vec<f64>,
+    #[prost(message, repeated, tag = "13")]
+    pub(super) external_data: Vec<StringStringEntryProto>,
+    /// 1 where the values lie in another file.
+    #[prost(int32, tag = "14")]
+    pub(super) data_location: i32,
 }
 
 impl TensorProto {
@@ -116,6 +148,7 @@ impl TensorProto {
             data_type: ELEMENT_FLOAT,
             name: name.to_owned(),
             raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            ..TensorProto::default()
         }
     }
 
@@ -125,6 +158,7 @@ impl TensorProto {
             data_type: ELEMENT_INTEGER,
             name: name.to_owned(),
             raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            ..TensorProto::default()
         }
     }
 }
@@ -132,7 +166,7 @@ impl TensorProto {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ValueInfoProto {
     #[prost(string, tag = "1")]
-    name: String,
+    pub(super) name: String,
     #[prost(message, optional, tag = "2")]
     r#type: Option<TypeProto>,
 }
@@ -147,6 +181,12 @@ impl ValueInfoProto {
         let shape = Some(TensorShapeProto { dim });
         let tensor_type = Some(TensorTypeProto { elem_type: ELEMENT_FLOAT, shape });
         ValueInfoProto { name: name.to_owned(), r#type: Some(TypeProto { tensor_type }) }
+    }
+
+    /// The dimensions, `None` for one that is only named; `None` where the file states no shape.
+    pub(super) fn dimensions(&self) -> Option<Vec<Option<i64>>> {
+        let shape = self.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?;
+        Some(shape.dim.iter().map(|dimension| dimension.dim_value.filter(|value| *value > 0)).collect())
     }
 }
 

@@ -74,7 +74,7 @@ fn networks_that_make_no_sense_are_refused_by_name() {
     );
     assert_eq!(
         broken(|network| network.nodes[4].inputs[1] = Source::Image),
-        "node sum adds unequal shapes: 7x6x4 and 14x12x3"
+        "node sum (add) cannot combine shapes: 7x6x4 and 14x12x3"
     );
     assert_eq!(
         broken(|network| network.nodes[4].inputs[1] = Source::Node(1)),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use net::{
     BatchNorm, Card, ChannelOrder, Convolution, Dropout, FlipRule, Init, Input, LandmarkTemplate, Linear,
-    Margin, Model, Network, Node, Op, PRelu, Preprocessing, Source, TrainingData, initialise,
+    Margin, Model, Network, Node, Op, PRelu, Preprocessing, Role, Source, TrainingData, Weights, initialise,
 };
 
 /// A network with one node of every operation: 14 x 12 pixels to 5 values.
@@ -56,6 +56,7 @@ pub(crate) fn card() -> Card {
             loss: "cosface".to_owned(),
             parameters: BTreeMap::from([("m".to_owned(), 0.35), ("s".to_owned(), 64.0)]),
         }),
+        calibration: None,
         data: Some(TrainingData { fingerprint: "0123abcd".to_owned(), identities: 8, images: 160 }),
         licence: Some("MIT OR Apache-2.0".to_owned()),
         notes: "made \"in\" a test,\nwith two lines".to_owned(),
@@ -67,6 +68,24 @@ pub(crate) fn model() -> Model {
     let network = every_operation();
     let weights = initialise(&network, 7);
     Model::new(network, weights, card()).unwrap()
+}
+
+/// Weights in which no parameter is as plain as at the start, so that each matters; the same on every machine.
+pub(crate) fn lived(network: &Network) -> Weights {
+    let mut weights = initialise(network, 11);
+    for (position, parameter) in network.parameters().into_iter().enumerate() {
+        let tensor = weights.get_mut(&parameter.name).unwrap();
+        for (index, value) in tensor.values.iter_mut().enumerate() {
+            // A multiple of 1/64 between -0.5 and 0.5.
+            let shift = ((index * 29 + position * 17) % 65) as f32 / 64.0 - 0.5;
+            match parameter.role {
+                Role::Weight => *value = shift / 2.0,
+                Role::RunningVariance => *value = 1.0 + shift,
+                _ => *value += shift,
+            }
+        }
+    }
+    weights
 }
 
 /// A file of the shared research data, or `None`, said aloud, where there is none.

@@ -8,6 +8,7 @@
 //! - `import`: do foreign names find their parameters?
 //! - `model_file`: does a model survive writing, and is every mismatch named?
 //! - `onnx`: do folding and export keep what a network computes?
+//! - `onnx_import`: what becomes of the operators of foreign ONNX files, and what is refused?
 //! - `start`: do fresh weights have the published distributions?
 //! - `torch`: are PyTorch's files read in full, and is anything else in them refused?
 
@@ -21,5 +22,6 @@ mod import;
 mod model_file;
 mod naive;
 mod onnx;
+mod onnx_import;
 mod start;
 mod torch;

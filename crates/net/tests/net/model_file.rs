@@ -116,7 +116,9 @@ fn a_card_that_does_not_fit_the_network_is_named() {
         "card's landmark template 112x112 does not have the ratio of the input: 14x12"
     );
     let number = |field: &str, value: &str| {
-        format!("card needs a finite value, above 0 for scale, in {field}: {value}")
+        format!(
+            "card needs a finite value, above 0 for scale and in range for a calibration, in {field}: {value}"
+        )
     };
     assert_eq!(after("[128.0,", "[0.0,"), number("scale", "0"));
     assert_eq!(after("[128.0,", "[-1.0,"), number("scale", "-1"));

@@ -1,6 +1,6 @@
 //! What a network computes, written down from the definitions: one image, channel by channel, in f64.
 
-use net::{Network, Op, Shape, Source, Weights};
+use net::{Network, Op, PoolKind, Shape, Source, Weights};
 
 /// Values of one activation in channel, height, width order.
 #[derive(Clone)]
@@ -102,8 +102,83 @@ pub(crate) fn feature(network: &Network, weights: &Weights, image: &[f64]) -> Ve
                 let product = |out: usize| row(out).iter().zip(&x.values).map(|(w, x)| w * x).sum::<f64>();
                 (0..shape.channels).map(|out| bias[out] + product(out)).collect()
             }
+            Op::Relu => x.values.iter().map(|value| value.max(0.0)).collect(),
+            Op::Clip(clip) => {
+                let low = clip.low.map_or(f64::NEG_INFINITY, f64::from);
+                let high = clip.high.map_or(f64::INFINITY, f64::from);
+                x.values.iter().map(|value| value.clamp(low, high)).collect()
+            }
+            Op::Sigmoid => x.values.iter().map(|value| 1.0 / (1.0 + (-value).exp())).collect(),
+            Op::Softmax => each(&|channel, row, column| {
+                let all = (0..shape.channels).map(|other| same(other, row, column).exp());
+                same(channel, row, column).exp() / all.sum::<f64>()
+            }),
+            Op::Affine => {
+                let (weight, bias) = (parameter("weight"), parameter("bias"));
+                each(&|channel, row, column| weight[channel] * same(channel, row, column) + bias[channel])
+            }
+            Op::Multiply => {
+                let other = input(1);
+                each(&|channel, row, column| {
+                    let spread = other.shape.positions() == 1;
+                    let place = |at: usize| if spread { 0 } else { at as isize };
+                    same(channel, row, column) * other.at(channel, place(row), place(column))
+                })
+            }
+            Op::Concat => (0..node.inputs.len()).flat_map(|index| input(index).values.clone()).collect(),
+            Op::Join => {
+                let mut values = Vec::new();
+                for part in (0..node.inputs.len()).map(input) {
+                    for row in 0..part.shape.height as isize {
+                        for column in 0..part.shape.width as isize {
+                            values.extend(
+                                (0..part.shape.channels).map(|channel| part.at(channel, row, column)),
+                            );
+                        }
+                    }
+                }
+                values
+            }
+            Op::Flatten => x.values.clone(),
+            Op::Pool(pool) => each(&|channel, row, column| {
+                let rows = window(row, pool.kernel[0], pool.stride, pool.padding, x.shape.height);
+                let values: Vec<f64> = rows
+                    .flat_map(|row| {
+                        window(column, pool.kernel[1], pool.stride, pool.padding, x.shape.width)
+                            .map(move |column| x.at(channel, row, column))
+                    })
+                    .collect();
+                match pool.kind {
+                    PoolKind::Largest => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                    PoolKind::Average => values.iter().sum::<f64>() / values.len() as f64,
+                }
+            }),
+            Op::GlobalAverage => {
+                let positions = x.shape.positions();
+                x.values.chunks(positions).map(|plane| plane.iter().sum::<f64>() / positions as f64).collect()
+            }
+            Op::Upsample(upsample) => each(&|channel, row, column| {
+                x.at(channel, (row / upsample.factor) as isize, (column / upsample.factor) as isize)
+            }),
+            Op::Slice(slice) => each(&|channel, row, column| {
+                let place = |span: net::Span, index: usize| (span.start + index * span.step) as isize;
+                let channel = place(slice.channels, channel) as usize;
+                x.at(channel, place(slice.rows, row), place(slice.columns, column))
+            }),
         };
         maps.push(Map { shape: *shape, values });
     }
     maps.pop().unwrap().values
+}
+
+/// The positions of a window that lie inside.
+fn window(
+    index: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    size: usize,
+) -> impl Iterator<Item = isize> {
+    let start = (index * stride) as isize - padding as isize;
+    (start..start + kernel as isize).filter(move |place| (0..size as isize).contains(place))
 }

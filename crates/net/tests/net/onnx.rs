@@ -1,9 +1,9 @@
 use net::{
-    Architecture, BatchNorm, Convolution, Family, Init, Model, Network, Node, Normalisation, Op, PRelu, Role,
-    Source, Weights, fold_batch_norm, initialise, to_onnx, write_onnx,
+    Architecture, BatchNorm, Convolution, Family, Init, Model, Network, Node, Normalisation, Op, PRelu,
+    Source, fold_batch_norm, to_onnx, write_onnx,
 };
 
-use crate::fixture::{card, every_operation};
+use crate::fixture::{card, every_operation, lived};
 use crate::naive::feature;
 
 /// Every operation on maps and on vectors, with normalisations that can be folded and one, after a sum, that cannot.
@@ -34,24 +34,6 @@ fn network() -> Network {
         node("mixed", Op::Add, &[10, 9]),
     ]);
     network
-}
-
-/// Weights in which no parameter is as plain as at the start, so that each matters; the same on every machine.
-fn lived(network: &Network) -> Weights {
-    let mut weights = initialise(network, 11);
-    for (position, parameter) in network.parameters().into_iter().enumerate() {
-        let tensor = weights.get_mut(&parameter.name).unwrap();
-        for (index, value) in tensor.values.iter_mut().enumerate() {
-            // A multiple of 1/64 between -0.5 and 0.5.
-            let shift = ((index * 29 + position * 17) % 65) as f32 / 64.0 - 0.5;
-            match parameter.role {
-                Role::Weight => *value = shift / 2.0,
-                Role::RunningVariance => *value = 1.0 + shift,
-                _ => *value += shift,
-            }
-        }
-    }
-    weights
 }
 
 /// The image of `golden/check_onnx.py`: multiples of 1/64 between -1 and 1, channel by channel.

@@ -122,7 +122,12 @@ fn a_pickle_that_would_run_something_is_refused_by_name() {
         format!("{REFUSED}pickle has an instruction at byte 61 that does not fit the ones before it: 0x52")
     );
     assert!(entry(b"cos\nsystem\n)R}b").ends_with("does not fit the ones before it: 0x62"));
-    for code in [b'i', b'o', 0x81, 0x92, 0x93, 0x82, b'P', b'S', b'I'] {
+    assert!(entry(&[0x93]).ends_with("does not fit the ones before it: 0x93"));
+    assert!(
+        entry(b"}X\x01\0\0\0aX\x02\0\0\0osX\x06\0\0\0system\x93s").ends_with("refused: global os system")
+    );
+    assert!(entry(b"}X\x01\0\0\0aC\x01xs").ends_with("refused: bytes"));
+    for code in [b'i', b'o', 0x81, 0x92, 0x82, b'P', b'S', b'I'] {
         let found = entry(&[code]);
         assert_eq!(
             found,

@@ -217,6 +217,7 @@ fn card(checked: &CheckedRecipe, store: &Store) -> Card {
             identities: catalogue.identities().len() as u64,
             images: catalogue.images().len() as u64,
         }),
+        calibration: None,
         licence: None,
         notes: String::new(),
         created_by: concat!("cosface ", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -1,0 +1,79 @@
+//! `cosface compare`: two evaluations on the same pairs, side by side.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use eval::interval::{Bootstrap, Interval};
+use eval::{Comparison, Evaluation, ScoredPairs};
+
+use super::evaluate::{markdown, summary};
+use super::terminal;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Directory that `evaluate` wrote for the first model
+    first: PathBuf,
+    /// Directory that `evaluate` wrote for the second model, on the same protocol
+    second: PathBuf,
+    /// False accept rates at which the true accept rates are compared
+    #[arg(long, value_delimiter = ',', default_value = "0.01")]
+    far: Vec<f64>,
+    /// File for the comparison in Markdown
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let read = |directory: &Path| -> anyhow::Result<(Evaluation, ScoredPairs)> {
+        let evaluation = Evaluation::read(&directory.join("evaluation.json"))?;
+        Ok((evaluation, ScoredPairs::read(&directory.join("pairs.tsv"))?))
+    };
+    let (first, first_pairs) = read(&arguments.first)?;
+    let (second, second_pairs) = read(&arguments.second)?;
+    ensure!(
+        first.verification.rule == second.verification.rule,
+        "the accuracies were taken by different rules and cannot be compared, evaluate again with one: {} and {}",
+        first.verification.rule,
+        second.verification.rule
+    );
+    let names = [&arguments.first, &arguments.second].map(|path| path.display().to_string());
+    let comparison = Comparison::of(&first_pairs, &second_pairs, &arguments.far, &Bootstrap::default())?;
+    let sentence = comparison.sentence(&names[0], &names[1]);
+    let both = [(names[0].as_str(), &first), (names[1].as_str(), &second)];
+    let rows = rows(&comparison);
+    let mcnemar = comparison.mcnemar;
+    let alone = format!(
+        "{} pairs are judged rightly by {} alone, {} by {} alone.",
+        mcnemar.only_first, names[0], mcnemar.only_second, names[1]
+    );
+    if let Some(out) = &arguments.out {
+        let mut text = format!("{}\n{sentence} {alone}\n\n", markdown(&both));
+        for (index, row) in rows.iter().enumerate() {
+            text += &format!("| {} |\n", row.join(" | "));
+            text += if index == 0 { "| --- | ---: | ---: | ---: | ---: |\n" } else { "" };
+        }
+        fs_err::write(out, text)?;
+    }
+    terminal::say(&summary(&both));
+    terminal::say("");
+    terminal::say(&terminal::table(&rows));
+    terminal::say("");
+    terminal::say(&format!("{sentence} {alone}"));
+    Ok(())
+}
+
+fn rows(comparison: &Comparison) -> Vec<Vec<String>> {
+    let head = ["", "first", "second", "second - first", "95 % interval over people"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for difference in [&comparison.accuracy].into_iter().chain(&comparison.others) {
+        let range = |interval: Interval| format!("{:+.4} to {:+.4}", interval.low, interval.high);
+        rows.push(vec![
+            difference.name.clone(),
+            format!("{:.4}", difference.first),
+            format!("{:.4}", difference.second),
+            format!("{:+.4}", difference.second - difference.first),
+            difference.interval.map_or("none".to_owned(), range),
+        ]);
+    }
+    rows
+}

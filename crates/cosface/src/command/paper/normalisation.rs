@@ -1,0 +1,102 @@
+//! Table 1: LMCL with and without normalised features.
+
+use margin::Loss;
+
+use super::objective::Objective;
+use super::page::{Page, Table};
+use super::recognition::{Bench, Contender, FAR, From, final_loss, over_seeds, percent};
+
+const M: f64 = 0.35;
+
+/// Trains what is missing and describes all; none where it was stopped.
+pub(super) fn page(bench: &Bench<'_>) -> anyhow::Result<Option<Page>> {
+    let contender = |name: &str, file: &str, loss, from| Contender {
+        name: name.to_owned(),
+        file: file.to_owned(),
+        objective: Objective::of(loss),
+        from,
+        people: None,
+    };
+    let contenders = [
+        contender(
+            "without, from softmax",
+            "raw-from-softmax",
+            Loss::CosFaceRawFeatures { m: M },
+            From::Softmax,
+        ),
+        contender("without, from the start", "raw", Loss::CosFaceRawFeatures { m: M }, From::Seed),
+        contender("with", "normalised", Loss::CosFace { s: 32.0, m: M }, From::Seed),
+        contender(
+            "with, from softmax",
+            "normalised-from-softmax",
+            Loss::CosFace { s: 32.0, m: M },
+            From::Softmax,
+        ),
+    ];
+    let Some(results) = bench.run("normalisation", &contenders)? else { return Ok(None) };
+    let published =
+        [["99.10", "93.1", "75.10", "88.65"], [""; 4], ["99.33", "96.1", "77.11", "89.88"], [""; 4]];
+    let rows = contenders.iter().zip(&results).zip(published).map(|((contender, of_seeds), published)| {
+        let mut row = vec![
+            contender.name.clone(),
+            percent(of_seeds, |measured| measured.accuracy),
+            percent(of_seeds, |measured| measured.tar),
+            percent(of_seeds, |measured| measured.rank1),
+            final_loss(of_seeds),
+        ];
+        row.extend(published.map(str::to_owned));
+        row
+    });
+    let columns = [
+        "normalised features",
+        "accuracy, %",
+        "TAR, %",
+        "rank-1, %",
+        "final loss",
+        "paper: LFW",
+        "YTF",
+        "MF1 rank-1",
+        "MF1 verif.",
+    ];
+    let table =
+        Table { columns: columns.map(str::to_owned).to_vec(), rows: rows.collect(), footer: Vec::new() };
+    let tar = |index: usize| over_seeds(&results[index], |measured| measured.tar);
+    // Both from softmax, so that both have had the same number of steps.
+    let verdict = match (tar(0), tar(3)) {
+        (Some(without), Some(with)) => {
+            let numbers = format!(
+                "from the same softmax models, TAR is {:.1} ± {:.1} % without and {:.1} ± {:.1} % with normalisation",
+                100.0 * without.mean,
+                100.0 * without.half,
+                100.0 * with.mean,
+                100.0 * with.half
+            );
+            if with.mean - with.half > without.mean + without.half {
+                format!("Holds: {numbers}.")
+            } else if with.mean + with.half < without.mean - without.half {
+                format!("Does not hold here: {numbers}.")
+            } else {
+                format!("Not decided at this size: {numbers}.")
+            }
+        }
+        (None, Some(_)) => "Holds: without normalisation training diverges.".to_owned(),
+        _ => "Does not hold here: training with normalisation diverges.".to_owned(),
+    };
+    Ok(Some(Page {
+        name: "normalisation",
+        title: "Features normalised or not (table 1)".to_owned(),
+        claim: "normalising the features too makes LMCL better on every test; without it training needs a softmax model to \
+                start from."
+            .to_owned(),
+        verdict,
+        figures: Vec::new(),
+        tables: vec![(
+            format!(
+                "LMCL at m = {M}, with 95 % intervals over seeds; TAR at FAR {FAR}. The rows from softmax have trained \
+                 twice as long. The paper's numbers are from another network, other people and other tests: compare \
+                 the order."
+            ),
+            table,
+        )],
+    }))
+}

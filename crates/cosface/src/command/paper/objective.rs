@@ -1,0 +1,172 @@
+//! What a network is trained with: a loss over classes, one on features, or both.
+
+use anyhow::ensure;
+use engine::{Centres, Head, Pool, SgdStep};
+use margin::beside::{CenterLoss, ContrastiveLoss, Labelled, TripletLoss};
+use margin::{LambdaSchedule, Loss, Problem, evaluate};
+use train::schedule::Ramp;
+
+use super::faces::Faces;
+
+/// What is minimised.
+#[derive(Clone, Copy)]
+pub(super) struct Objective {
+    /// Loss over class logits; none where features alone are trained.
+    pub(super) classes: Option<Loss>,
+    /// How lambda falls, for the losses that have one.
+    pub(super) lambda: Option<LambdaSchedule>,
+    /// Loss on features with its weight.
+    pub(super) features: Option<(f64, OnFeatures)>,
+}
+
+/// A loss on features.
+#[derive(Clone, Copy)]
+pub(super) enum OnFeatures {
+    Center(CenterLoss),
+    Contrastive(ContrastiveLoss),
+    Triplet(TripletLoss),
+}
+
+impl Objective {
+    /// A loss over classes alone.
+    pub(super) fn of(loss: Loss) -> Objective {
+        Objective { classes: Some(loss), lambda: None, features: None }
+    }
+
+    /// Whether batches must hold several images of one person.
+    pub(super) fn needs_pairs(&self) -> bool {
+        matches!(self.features, Some((_, OnFeatures::Contrastive(_) | OnFeatures::Triplet(_))))
+    }
+
+    /// Refuses faces that lack what the loss needs, before training starts.
+    pub(super) fn check(&self, faces: &Faces) -> anyhow::Result<()> {
+        let several = (0..faces.people as u32)
+            .all(|person| faces.labels.iter().filter(|&&label| label == person).count() >= 2);
+        ensure!(
+            several || !self.needs_pairs(),
+            "a loss over pairs or triplets needs two images or more of every person"
+        );
+        Ok(())
+    }
+
+    /// The loss over classes with the lambda of a step.
+    fn at(&self, step: u64) -> Option<Loss> {
+        let lambda = self.lambda.map(|schedule| schedule.at(step));
+        self.classes.map(|loss| match (loss, lambda) {
+            (Loss::SphereFace { m, .. }, Some(lambda)) => Loss::SphereFace { m, lambda },
+            (Loss::LSoftmax { m, .. }, Some(lambda)) => Loss::LSoftmax { m, lambda },
+            (Loss::SphereFaceNormalised { s, m, .. }, Some(lambda)) => {
+                Loss::SphereFaceNormalised { s, m, lambda }
+            }
+            (loss, _) => loss,
+        })
+    }
+}
+
+/// Class centres and whatever else an objective moves beside the network.
+pub(super) struct Learned {
+    objective: Objective,
+    /// Share of the margin at each step.
+    margin: Ramp,
+    head: Head,
+    /// Velocities of centres that the definition moves.
+    velocity: Vec<f64>,
+    /// Means that [`CenterLoss`] follows, `[people, dimension]`.
+    means: Vec<f64>,
+}
+
+impl Learned {
+    /// At `centres`, `[people, dimension]`.
+    pub(super) fn new(objective: Objective, margin: Ramp, centres: &[f32], dimension: usize) -> Learned {
+        let mut head = Head::zeros(centres.len() / dimension, dimension);
+        head.weights_mut().copy_from_slice(centres);
+        let (velocity, means) = (vec![0.0; centres.len()], vec![0.0; centres.len()]);
+        Learned { objective, margin, head, velocity, means }
+    }
+
+    pub(super) fn centres(&self) -> &[f32] {
+        self.head.weights()
+    }
+
+    /// Loss of a batch; its gradient goes to `d_features`, and the centres move.
+    pub(super) fn step(
+        &mut self,
+        pool: &Pool,
+        step: u64,
+        features: &[f32],
+        labels: &[u32],
+        d_features: &mut [f32],
+        descent: SgdStep,
+    ) -> anyhow::Result<f64> {
+        let mut total = 0.0;
+        d_features.fill(0.0);
+        match self.objective.at(step).map(|loss| warmed(loss, self.margin.at(step))) {
+            Some(loss) if loss.is_of_target_cosine_alone() => {
+                let centres = Centres::Descend(descent);
+                total += self.head.step(pool, &loss, features, labels, d_features, centres).loss;
+            }
+            Some(loss) => total += self.by_definition(loss, features, labels, d_features, descent)?,
+            None => {}
+        }
+        if let Some((weight, loss)) = self.objective.features {
+            let wide: Vec<f64> = features.iter().map(|value| f64::from(*value)).collect();
+            let batch = Labelled { features: &wide, labels, dimension: self.head.dimension() };
+            let found = match loss {
+                OnFeatures::Center(center) => {
+                    let found = center.evaluate(&batch, &self.means)?;
+                    center.follow(&batch, &mut self.means);
+                    found
+                }
+                OnFeatures::Contrastive(contrastive) => contrastive.evaluate(&batch)?,
+                OnFeatures::Triplet(triplet) => triplet.evaluate(&batch)?,
+            };
+            total += weight * found.loss;
+            for (into, value) in d_features.iter_mut().zip(found.d_features) {
+                *into += (weight * value) as f32;
+            }
+        }
+        Ok(total)
+    }
+
+    /// A step by the definition in f64, for losses that the head does not compute.
+    fn by_definition(
+        &mut self,
+        loss: Loss,
+        features: &[f32],
+        labels: &[u32],
+        d_features: &mut [f32],
+        descent: SgdStep,
+    ) -> anyhow::Result<f64> {
+        let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
+        let (features, weights) = (wide(features), wide(self.head.weights()));
+        let problem = Problem {
+            features: &features,
+            weights: &weights,
+            labels,
+            samples: labels.len(),
+            classes: self.head.classes(),
+            dimension: self.head.dimension(),
+        };
+        let found = evaluate(&loss, &problem)?;
+        for (into, value) in d_features.iter_mut().zip(&found.d_features) {
+            *into = *value as f32;
+        }
+        let [rate, momentum, decay] = [descent.rate, descent.momentum, descent.decay].map(f64::from);
+        let centres = self.head.weights_mut().iter_mut().zip(&mut self.velocity);
+        for ((centre, velocity), gradient) in centres.zip(&found.d_weights) {
+            *velocity = momentum * *velocity + (gradient + decay * f64::from(*centre));
+            *centre -= (rate * *velocity) as f32;
+        }
+        Ok(found.loss)
+    }
+}
+
+/// The loss with a share of its margin, where that margin can grow from 0.
+fn warmed(loss: Loss, share: f64) -> Loss {
+    match loss {
+        Loss::CosFace { s, m } => Loss::CosFace { s, m: share * m },
+        Loss::CosFaceRawFeatures { m } => Loss::CosFaceRawFeatures { m: share * m },
+        Loss::ArcFace { s, m, slope } => Loss::ArcFace { s, m: share * m, slope },
+        other => other,
+    }
+}

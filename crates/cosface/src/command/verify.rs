@@ -1,0 +1,110 @@
+//! `cosface verify`: are two faces one person's?
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail, ensure};
+use cosface::{Aligner, Embedder, template_of};
+use engine::Pool;
+use face::{Embedding, Limits, Size, decode_file};
+
+use super::evaluate::rule_of;
+use super::faces::Search;
+use super::terminal;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit status: 0 the same person, 3 not the same person, 1 an error, such as no face.")]
+pub(crate) struct Arguments {
+    /// Model file
+    model: PathBuf,
+    /// One photograph or aligned crop
+    first: PathBuf,
+    /// The other one
+    second: PathBuf,
+    /// Finds and aligns the faces of photographs: an ONNX file of YuNet or SCRFD, or a folder with MTCNN's files.
+    /// An image of exactly the crop's size is taken as it is
+    #[arg(long)]
+    detector: Option<PathBuf>,
+    #[command(flatten)]
+    search: Search,
+    /// Cosine from which on two faces are one person's; the card's unless given
+    #[arg(long, allow_negative_numbers = true)]
+    threshold: Option<f64>,
+    /// False accept rate that the given threshold was calibrated for
+    #[arg(long, requires = "threshold")]
+    far: Option<f64>,
+    /// Worker threads, 0 for one on each processor
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+/// Exit status for two people.
+const DIFFERENT: u8 = 3;
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut embedder = Embedder::open(&arguments.model, arguments.threads)?;
+    let (threshold, rate) = threshold(arguments, &embedder)?;
+    let mut aligner = match &arguments.detector {
+        None => None,
+        Some(path) => {
+            let template =
+                template_of(embedder.model().card().preprocessing.template).with_context(|| {
+                    format!("the model takes images that are not aligned: {}", arguments.model.display())
+                })?;
+            ensure!(
+                arguments.search.faces != detect::Choice::All,
+                "verify compares one face of each photograph: all"
+            );
+            let (detector, pool) = (arguments.search.detector(path)?, Pool::new(arguments.threads)?);
+            Some(Aligner::new(detector, pool, template, arguments.search.faces))
+        }
+    };
+    let first = embedding(&mut embedder, aligner.as_mut(), &arguments.first)?;
+    let second = embedding(&mut embedder, aligner.as_mut(), &arguments.second)?;
+    let cosine = f64::from(first.cosine(&second));
+    let same = cosine >= threshold;
+    let rate = rate.map_or("for a false accept rate that nobody stated".to_owned(), |rate| {
+        format!("calibrated for a false accept rate of {rate}")
+    });
+    terminal::say(&format!(
+        "{}: cosine {cosine:.4}, threshold {threshold:.4} {rate}",
+        if same { "the same person" } else { "not the same person" }
+    ));
+    Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}
+
+/// The threshold that is given or on the card, and its false accept rate.
+fn threshold(arguments: &Arguments, embedder: &Embedder) -> anyhow::Result<(f64, Option<f64>)> {
+    if let Some(rate) = arguments.far {
+        ensure!((0.0..=1.0).contains(&rate), "a false accept rate lies between 0 and 1: {rate}");
+    }
+    if let Some(threshold) = arguments.threshold {
+        ensure!((-1.0..=1.0).contains(&threshold), "a cosine lies between -1 and 1: {threshold}");
+        return Ok((threshold, arguments.far));
+    }
+    match &embedder.model().card().calibration {
+        Some(calibration) => Ok((calibration.threshold, Some(calibration.false_accept_rate))),
+        None => bail!(
+            "the model's card states no threshold, give one with --threshold, as `cosface evaluate` finds it: {}",
+            arguments.model.display()
+        ),
+    }
+}
+
+fn embedding(
+    embedder: &mut Embedder,
+    aligner: Option<&mut Aligner>,
+    path: &Path,
+) -> anyhow::Result<Embedding> {
+    let size = embedder.crop_size();
+    let image = decode_file(path, &Limits::default())?;
+    let crop = match aligner {
+        _ if Size::of(&image) == size => image,
+        Some(aligner) => aligner.crops(path)?.swap_remove(0),
+        None => bail!("the image is no crop of {size}, give --detector to align it: {}", path.display()),
+    };
+    let flip = embedder.model().card().preprocessing.flip;
+    let features = embedder.features_of_crop(&crop, flip, path)?;
+    Embedding::new(rule_of(flip).combine(&features.image, &features.mirrored))
+        .with_context(|| format!("no embedding for {}", path.display()))
+}

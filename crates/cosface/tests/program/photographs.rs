@@ -1,0 +1,143 @@
+//! From photographs to answers: detect, align, embed, verify.
+
+use std::path::PathBuf;
+
+use image::RgbImage;
+
+use crate::invocation::{cosface, shared};
+
+/// A folder with three photographs of two people, one without a face and one that is none; a detector; a model.
+struct Album {
+    directory: tempfile::TempDir,
+    detector: String,
+}
+
+/// Two photographs of one person and one of another; the pair stands in LFW's development test.
+const PHOTOGRAPHS: [&str; 3] = [
+    "Abdullah_Gul/Abdullah_Gul_0013.jpg",
+    "Abdullah_Gul/Abdullah_Gul_0014.jpg",
+    "Aaron_Guiel/Aaron_Guiel_0001.jpg",
+];
+
+impl Album {
+    fn new() -> Option<Album> {
+        let photographs = shared("data/faces/lfw-150px-photos")?;
+        let detector = shared("data/weights/yunet/yunet_n_dynamic.onnx")?;
+        let album = Album {
+            directory: tempfile::tempdir().unwrap(),
+            detector: detector.to_str().unwrap().to_owned(),
+        };
+        for name in PHOTOGRAPHS {
+            let copy = album.path(&format!("photos/{name}"));
+            fs_err::create_dir_all(copy.parent().unwrap()).unwrap();
+            fs_err::copy(photographs.join(name), copy).unwrap();
+        }
+        RgbImage::from_pixel(90, 60, image::Rgb([90, 120, 200])).save(album.path("photos/sky.png")).unwrap();
+        fs_err::write(album.path("photos/broken.jpg"), b"no image").unwrap();
+        Some(album)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// The published MobileFaceNet as a model.
+    fn model(&self) -> Option<String> {
+        let weights = shared("data/weights/mobilefacenet-casia/068.safetensors")?;
+        let description = concat!(env!("CARGO_MANIFEST_DIR"), "/../net/imports/mobilefacenet_pytorch.toml");
+        let (weights, model) = (weights.to_str().unwrap(), self.text("model.safetensors"));
+        cosface(["import", weights, "--description", description, "--out", &model]).success();
+        Some(model)
+    }
+}
+
+#[test]
+fn faces_are_printed_as_json_and_no_face_is_an_answer() {
+    let Some(album) = Album::new() else { return };
+    let photograph = album.text(&format!("photos/{}", PHOTOGRAPHS[2]));
+    let (sky, drawing) = (album.text("photos/sky.png"), album.text("drawing.png"));
+    let outcome = cosface(["detect", &album.detector, &photograph, &sky, "--faces", "central"]).success();
+    let lines: Vec<serde_json::Value> =
+        outcome.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["faces"].as_array().unwrap().len(), 1);
+    // LFW's photographs have the face in the middle, 75; the nose is the third landmark.
+    let nose = lines[0]["faces"][0]["landmarks"][2].as_array().unwrap();
+    assert!(nose.iter().all(|place| (place.as_f64().unwrap() - 75.0).abs() < 15.0), "{nose:?}");
+    assert!(lines[1]["faces"].as_array().unwrap().is_empty());
+    cosface(["detect", &album.detector, &photograph, "--draw", &drawing]).success();
+    let drawn = image::open(&drawing).unwrap().into_rgb8();
+    assert!(
+        drawn.pixels().any(|pixel| pixel.0 == [0, 220, 60])
+            && drawn.pixels().any(|pixel| pixel.0 == [255, 30, 30])
+    );
+    cosface(["detect", &album.detector, &photograph, "--draw", &photograph])
+        .refused(&["overwrite the input"]);
+    cosface(["detect", &photograph, &photograph]).refused(&["not an ONNX file"]);
+}
+
+#[test]
+fn a_tree_is_aligned_resumed_and_what_gives_no_crop_is_listed() {
+    let Some(album) = Album::new() else { return };
+    let (photos, crops) = (album.text("photos"), album.text("crops"));
+    let align = || cosface(["align", &photos, &crops, "--detector", &album.detector]).success().stdout;
+    let said = align();
+    assert!(said.starts_with("3 crops written, 0 photographs done before, 2 skipped"), "{said}");
+    let crop = album.path("crops/Aaron_Guiel/Aaron_Guiel_0001.png");
+    assert_eq!(image::open(&crop).unwrap().into_rgb8().dimensions(), (96, 112));
+    let list = fs_err::read_to_string(album.path("crops/skipped.tsv")).unwrap();
+    assert!(
+        list.contains("sky.png\tno face is found") && list.contains("broken.jpg\tcannot use image"),
+        "{list}"
+    );
+    fs_err::remove_file(&crop).unwrap();
+    let said = align();
+    assert!(said.starts_with("1 crops written, 2 photographs done before, 2 skipped"), "{said}");
+    let inside = album.text("photos/crops");
+    cosface(["align", &photos, &inside, "--detector", &album.detector]).refused(&["inside the source"]);
+    assert!(!album.path("photos/crops").exists());
+}
+
+#[test]
+fn two_photographs_of_one_person_are_told_from_those_of_two() {
+    let Some(album) = Album::new() else { return };
+    let Some(model) = album.model() else { return };
+    let [first, second, other] = PHOTOGRAPHS.map(|name| album.text(&format!("photos/{name}")));
+    let verify = |one: &str, two: &str, rest: &[&str]| {
+        cosface(["verify", &model, one, two, "--faces", "central"].iter().chain(rest))
+    };
+    let settings = ["--detector", &album.detector, "--threshold", "0.3", "--far", "0.001"];
+    let said = verify(&first, &second, &settings).success().stdout;
+    assert!(
+        said.starts_with("the same person: cosine 0.") && said.contains("accept rate of 0.001"),
+        "{said}"
+    );
+    let outcome = verify(&first, &other, &settings);
+    assert_eq!(outcome.status, Some(3), "{}", outcome.stderr);
+    assert!(outcome.stdout.starts_with("not the same person"), "{}", outcome.stdout);
+    let sky = album.text("photos/sky.png");
+    verify(&first, &sky, &settings).refused(&["no face is found", "sky.png"]);
+    verify(&first, &other, &settings[..2]).refused(&["states no threshold"]);
+    verify(&first, &other, &["--threshold", "0.3"]).refused(&["give --detector"]);
+    verify(&first, &other, &["--threshold", "1.5"]).refused(&["between -1 and 1"]);
+    let vectors = album.text("vectors.safetensors");
+    let embed = ["embed", &model, &first, &other, "--detector", &album.detector, "--out", &vectors];
+    let said = cosface(embed).success().stdout;
+    assert!(said.starts_with("2 embeddings of dimension 256"), "{said}");
+}
+
+#[test]
+fn an_exported_model_comes_back_and_foreign_networks_need_a_description() {
+    let Some(album) = Album::new() else { return };
+    let Some(model) = album.model() else { return };
+    let (onnx, back) = (album.text("model.onnx"), album.text("back.safetensors"));
+    cosface(["export", &model, "--out", &onnx, "--keep-batch-norm"]).success();
+    cosface(["import", &onnx, "--out", &back]).success();
+    let shown = |model: &str| cosface(["inspect", model]).success().stdout;
+    let card = |text: &str| text[text.find('{').unwrap()..=text.rfind('}').unwrap()].to_owned();
+    assert_eq!(card(&shown(&model)), card(&shown(&back)));
+    cosface(["import", &album.detector, "--out", &back]).refused(&["licence", "--description"]);
+}

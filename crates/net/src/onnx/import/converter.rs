@@ -1,0 +1,197 @@
+//! Nodes of the graph, one after another, to nodes of the network.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::activation::Activation;
+use super::attributes::Attributes;
+use super::constant::Constant;
+use crate::check::output_shape;
+use crate::onnx::message::{GraphProto, NodeProto, TensorProto};
+use crate::{Input, NODES_AT_MOST, Node, Op, Shape, Source, Tensor, Weights};
+
+/// What is known of a value of the graph.
+#[derive(Clone)]
+pub(super) enum Value {
+    Constant(Constant),
+    Activation(Activation),
+    /// The result of a node that could not be converted.
+    Unknown,
+}
+
+/// The network as far as it is made.
+pub(super) struct Converter<'f> {
+    pub(super) operator_set: i64,
+    initializers: BTreeMap<&'f str, &'f TensorProto>,
+    values: BTreeMap<&'f str, Value>,
+    /// How many nodes and outputs read each value.
+    readers: BTreeMap<&'f str, usize>,
+    names: BTreeSet<String>,
+    image: Shape,
+    pub(super) nodes: Vec<Node>,
+    pub(super) shapes: Vec<Shape>,
+    pub(super) weights: Weights,
+    /// Values that weights and constants may still have.
+    budget: usize,
+    /// What cannot be imported, each with the names of its nodes.
+    pub(super) problems: BTreeMap<String, Vec<String>>,
+}
+
+impl<'f> Converter<'f> {
+    pub(super) fn new(
+        graph: &'f GraphProto,
+        operator_set: i64,
+        image_name: &'f str,
+        image: Activation,
+        budget: usize,
+    ) -> Converter<'f> {
+        let initializers = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        let mut readers: BTreeMap<&str, usize> = BTreeMap::new();
+        let read = graph.node.iter().flat_map(|node| &node.input);
+        for name in read.chain(graph.output.iter().map(|output| &output.name)) {
+            *readers.entry(name.as_str()).or_default() += 1;
+        }
+        let shape = image.shape;
+        let values = BTreeMap::from([(image_name, Value::Activation(image))]);
+        Converter {
+            operator_set,
+            initializers,
+            values,
+            readers,
+            names: BTreeSet::new(),
+            image: shape,
+            nodes: Vec::new(),
+            shapes: Vec::new(),
+            weights: Weights::default(),
+            budget,
+            problems: BTreeMap::new(),
+        }
+    }
+
+    /// The input of the network.
+    pub(super) fn input(&self) -> Input {
+        Input { height: self.image.height, width: self.image.width }
+    }
+
+    /// Converts one node. What cannot be is noted, and nodes that read its results are passed over.
+    pub(super) fn convert(&mut self, node: &'f NodeProto) {
+        let inputs = node.input.iter().map(|name| self.value(name)).collect::<Result<Vec<_>, _>>();
+        let result = match inputs {
+            Ok(inputs) if inputs.iter().flatten().any(|value| matches!(value, Value::Unknown)) => {
+                Ok(Value::Unknown)
+            }
+            Ok(inputs) => super::operators::convert(self, Attributes(node), &inputs),
+            Err(problem) => Err(problem),
+        };
+        let value = match result.and_then(|value| self.charge(value)) {
+            Ok(value) => value,
+            Err(problem) => {
+                self.note(&format!("{}: {problem}", node.op_type), node);
+                Value::Unknown
+            }
+        };
+        for (index, name) in node.output.iter().enumerate() {
+            if index == 0 {
+                self.values.insert(name, value.clone());
+            } else if self.readers.contains_key(name.as_str()) {
+                self.note(&format!("{}: an output other than the first", node.op_type), node);
+                self.values.insert(name, Value::Unknown);
+            }
+        }
+    }
+
+    pub(super) fn note(&mut self, problem: &str, node: &NodeProto) {
+        let name = if node.name.is_empty() { node.output.first() } else { Some(&node.name) };
+        self.problems.entry(problem.to_owned()).or_default().push(name.cloned().unwrap_or_default());
+    }
+
+    /// A value by name; `None` for an argument that is left out.
+    pub(super) fn value(&self, name: &str) -> Result<Option<Value>, String> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        if let Some(value) = self.values.get(name) {
+            return Ok(Some(value.clone()));
+        }
+        match self.initializers.get(name) {
+            Some(tensor) if tensor.data_location != 0 || !tensor.external_data.is_empty() => {
+                Err(format!("tensor {name} in another file"))
+            }
+            Some(tensor) => Constant::of(tensor)
+                .map(|constant| Some(Value::Constant(constant)))
+                .map_err(|problem| format!("tensor {name} with {problem}")),
+            None => Err(format!("value {name}, which nothing before it makes")),
+        }
+    }
+
+    /// Whether one reader alone reads the value of this name.
+    pub(super) fn is_read_once(&self, name: &str) -> bool {
+        self.readers.get(name) == Some(&1)
+    }
+
+    pub(super) fn shape_of(&self, source: Source) -> Shape {
+        match source {
+            Source::Image => self.image,
+            Source::Node(index) => self.shapes[index],
+        }
+    }
+
+    /// Adds a node that is named after a node of the graph and returns where its output is found.
+    pub(super) fn push(
+        &mut self,
+        like: Attributes<'_>,
+        op: Op,
+        inputs: Vec<Source>,
+        parameters: Vec<(&str, Tensor)>,
+    ) -> Result<(Source, Shape), String> {
+        if self.nodes.len() >= NODES_AT_MOST {
+            return Err(format!("more than {NODES_AT_MOST} nodes"));
+        }
+        let node = Node { name: self.unused_name(like.0), op, inputs };
+        let shapes: Vec<Shape> = node.inputs.iter().map(|source| self.shape_of(*source)).collect();
+        let shape = output_shape(&node, &shapes).map_err(|error| error.to_string())?;
+        for (suffix, tensor) in parameters {
+            self.budget = self
+                .budget
+                .checked_sub(tensor.values.len())
+                .ok_or("weights that are used again and again beyond the size of the file")?;
+            self.weights.insert(format!("{}.{suffix}", node.name), tensor);
+        }
+        self.names.insert(node.name.clone());
+        self.nodes.push(node);
+        self.shapes.push(shape);
+        Ok((Source::Node(self.nodes.len() - 1), shape))
+    }
+
+    /// Counts what is kept of a constant.
+    fn charge(&mut self, value: Value) -> Result<Value, String> {
+        if let Value::Constant(constant) = &value {
+            self.budget = self
+                .budget
+                .checked_sub(constant.len())
+                .ok_or("constants that are copied again and again beyond the size of the file")?;
+        }
+        Ok(value)
+    }
+
+    /// The node's name or that of its output, in the characters that names here have.
+    fn unused_name(&self, node: &NodeProto) -> String {
+        let known = [&node.name].into_iter().chain(&node.output).find(|name| !name.is_empty());
+        let allowed = |letter: char| match letter {
+            '_' | '-' | '.' => letter,
+            letter if letter.is_ascii_alphanumeric() => letter,
+            _ => '_',
+        };
+        let name: String =
+            known.map(String::as_str).unwrap_or_default().chars().take(128).map(allowed).collect();
+        let name = match name.trim_start_matches('_') {
+            "" => node.op_type.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect(),
+            name => name.to_owned(),
+        };
+        let name = if name.is_empty() { "node".to_owned() } else { name };
+        if !self.names.contains(&name) {
+            return name;
+        }
+        let numbered = (1..).map(|number| format!("{name}.{number}"));
+        numbered.into_iter().find(|name| !self.names.contains(name)).unwrap_or(name)
+    }
+}
