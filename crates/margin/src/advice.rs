@@ -29,6 +29,14 @@ pub struct Advice {
     pub margin: Option<MarginStanding>,
 }
 
+impl Advice {
+    /// Whether no sample can reach the wanted posterior even at its class centre.
+    #[must_use]
+    pub fn scale_is_too_small(&self) -> bool {
+        self.scale.is_some_and(|scale| scale.verdict == ScaleVerdict::TooSmall)
+    }
+}
+
 /// A scale and what it can reach.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScaleStanding {

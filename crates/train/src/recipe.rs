@@ -11,7 +11,7 @@ mod tree;
 
 use std::path::{Path, PathBuf};
 
-pub use check::{Advice, CheckedRecipe};
+pub use check::CheckedRecipe;
 pub use default::for_folder;
 pub use error::RecipeError;
 pub use length::{Length, NotALength};

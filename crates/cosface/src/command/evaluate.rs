@@ -224,7 +224,7 @@ fn find_frames(protocol: &Protocol, root: &Path) -> anyhow::Result<Vec<PathBuf>>
 }
 
 /// Whether a file's ending is that of an image.
-pub(crate) fn is_image(path: &Path) -> bool {
+fn is_image(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
     ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }

@@ -161,7 +161,6 @@ pub(crate) fn prepare(recipe: &CheckedRecipe, licence: Option<String>) -> anyhow
     let classes = images.catalogue().identities().len();
     terminal::note(&format!("{} images of {classes} people", images.catalogue().images().len()));
     let training = Training::new(recipe, images, licence)?;
-    recipe.check_classes(classes)?;
     advise::note(&recipe.loss(), classes, recipe.network().feature_dimension())?;
     check_validation(recipe, &training)?;
     Ok(training)

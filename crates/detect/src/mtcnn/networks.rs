@@ -36,15 +36,7 @@ pub(super) fn proposal(path: &Path) -> Result<(Network, Weights), DetectError> {
 
 /// `R-Net`: 24 x 24 to two probabilities and four corrections.
 pub(super) fn refinement(path: &Path) -> Result<(Network, Weights), DetectError> {
-    let mut builder = Builder::open(path)?;
-    builder.convolution("conv1", Source::Image)?;
-    builder.slopes("prelu1")?;
-    builder.pool("pool1", 3);
-    builder.convolution_after("conv2")?;
-    builder.slopes("prelu2")?;
-    builder.pool("pool2", 3);
-    builder.convolution_after("conv3")?;
-    builder.slopes("prelu3")?;
+    let mut builder = Builder::open_at_conv3(path)?;
     builder.turned_linear("dense4", [3, 3])?;
     let trunk = builder.slopes("prelu4")?;
     let scores = builder.linear("dense5_1", trunk)?;
@@ -55,15 +47,7 @@ pub(super) fn refinement(path: &Path) -> Result<(Network, Weights), DetectError>
 
 /// `O-Net`: 48 x 48 to two probabilities, four corrections, five columns and five rows of landmarks.
 pub(super) fn output(path: &Path) -> Result<(Network, Weights), DetectError> {
-    let mut builder = Builder::open(path)?;
-    builder.convolution("conv1", Source::Image)?;
-    builder.slopes("prelu1")?;
-    builder.pool("pool1", 3);
-    builder.convolution_after("conv2")?;
-    builder.slopes("prelu2")?;
-    builder.pool("pool2", 3);
-    builder.convolution_after("conv3")?;
-    builder.slopes("prelu3")?;
+    let mut builder = Builder::open_at_conv3(path)?;
     builder.pool("pool3", 2);
     builder.convolution_after("conv4")?;
     builder.slopes("prelu4")?;
@@ -83,6 +67,20 @@ impl<'p> Builder<'p> {
     fn open(path: &'p Path) -> Result<Builder<'p>, DetectError> {
         let file = TorchFile::read(path)?;
         Ok(Builder { path, file, nodes: Vec::new(), weights: Weights::default() })
+    }
+
+    /// The first three convolutions, which R-Net and O-Net have alike.
+    fn open_at_conv3(path: &'p Path) -> Result<Builder<'p>, DetectError> {
+        let mut builder = Builder::open(path)?;
+        builder.convolution("conv1", Source::Image)?;
+        builder.slopes("prelu1")?;
+        builder.pool("pool1", 3);
+        builder.convolution_after("conv2")?;
+        builder.slopes("prelu2")?;
+        builder.pool("pool2", 3);
+        builder.convolution_after("conv3")?;
+        builder.slopes("prelu3")?;
+        Ok(builder)
     }
 
     /// Takes a tensor of so many sides out of the file.

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use margin::bounds::{self, MarginBound};
+use margin::advice::{Advice, advise};
 use net::ArchitectureError;
 
 use super::decode::nearest;
@@ -19,27 +19,6 @@ pub struct CheckedRecipe {
     network: net::Network,
     loss: margin::Loss,
     written: Tree,
-}
-
-/// Where a loss stands against the bounds of its paper, for one number of classes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Advice {
-    /// Smallest useful scale at a posterior of 0.9 (eq. 6), where the loss has a fixed scale.
-    pub scale_at_least: Option<f64>,
-    /// The scale, where it is fixed.
-    pub scale: Option<f64>,
-    /// Bound of the cosine margin (eq. 7), where the loss has one.
-    pub margin_bound: Option<MarginBound>,
-    /// The cosine margin, where the loss has one.
-    pub margin: Option<f64>,
-}
-
-impl Advice {
-    /// Whether no sample can reach a posterior of 0.9 even at its class centre.
-    #[must_use]
-    pub fn scale_is_too_small(&self) -> bool {
-        matches!((self.scale, self.scale_at_least), (Some(scale), Some(least)) if scale < least)
-    }
 }
 
 /// The posterior at which [`Advice`] evaluates eq. 6.
@@ -105,14 +84,14 @@ impl CheckedRecipe {
     pub fn check_classes(&self, classes: usize) -> Result<Advice, RecipeError> {
         let dimension = self.network.feature_dimension();
         let place = |key: &str| self.written.place_of(key).clone();
-        let bounds_failed = |source| RecipeError::Classes { place: place("data"), source };
-        let parameters = self.loss.parameters();
+        let advice = advise(&self.loss, classes, dimension, POSTERIOR, None)
+            .map_err(|source| RecipeError::Classes { place: place("data"), source })?;
         let (key, cosine_margin) = match self.loss {
             margin::Loss::CosFace { m, .. } | margin::Loss::CosFaceRawFeatures { m } => ("loss.m", Some(m)),
             margin::Loss::Combined { m3, .. } => ("loss.m3", Some(m3)),
             _ => ("loss.m", None),
         };
-        let bound = bounds::margin_upper_bound(classes, dimension).map_err(bounds_failed)?;
+        let bound = advice.margin_at_most;
         if let Some(margin) = cosine_margin.filter(|margin| *margin > bound.ceiling()) {
             return Err(RecipeError::Range {
                 place: place(key),
@@ -124,13 +103,7 @@ impl CheckedRecipe {
                 value: margin.to_string(),
             });
         }
-        let scale_at_least = bounds::scale_lower_bound(classes, POSTERIOR).map_err(bounds_failed)?;
-        Ok(Advice {
-            scale_at_least: parameters.s.map(|_| scale_at_least),
-            scale: parameters.s,
-            margin_bound: cosine_margin.map(|_| bound),
-            margin: cosine_margin,
-        })
+        Ok(advice)
     }
 }
 

@@ -4,8 +4,8 @@ use margin::beside::{CenterLoss, ContrastiveLoss, TripletLoss};
 use margin::{ArcFaceSlope, LambdaSchedule, Loss};
 
 use super::objective::{Objective, OnFeatures};
-use super::page::{Page, Table};
-use super::recognition::{Bench, Contender, FAR, From, Measured, final_loss, over_seeds, percent};
+use super::page::Page;
+use super::recognition::{Bench, Contender, FAR, From, Measured, compared, over_seeds};
 
 /// Scale of the logits; the default recipe's for small sets.
 const S: f64 = 32.0;
@@ -87,30 +87,7 @@ fn rows() -> Vec<(Contender, [&'static str; 4])> {
 pub(super) fn page(bench: &Bench<'_>) -> anyhow::Result<Option<Page>> {
     let (contenders, published): (Vec<Contender>, Vec<[&str; 4]>) = rows().into_iter().unzip();
     let Some(results) = bench.run("losses", &contenders)? else { return Ok(None) };
-    let rows = contenders.iter().zip(&results).zip(&published).map(|((contender, of_seeds), published)| {
-        let mut row = vec![
-            contender.name.clone(),
-            percent(of_seeds, |measured| measured.accuracy),
-            percent(of_seeds, |measured| measured.tar),
-            percent(of_seeds, |measured| measured.rank1),
-            final_loss(of_seeds),
-        ];
-        row.extend(published.iter().map(|&number| number.to_owned()));
-        row
-    });
-    let columns = [
-        "loss",
-        "accuracy, %",
-        "TAR, %",
-        "rank-1, %",
-        "final loss",
-        "paper: LFW",
-        "YTF",
-        "MF1 rank-1",
-        "MF1 verif.",
-    ];
-    let table =
-        Table { columns: columns.map(str::to_owned).to_vec(), rows: rows.collect(), footer: Vec::new() };
+    let table = compared("loss", &contenders, &results, &published);
     Ok(Some(Page {
         name: "losses",
         title: "Losses compared (table 2)".to_owned(),

@@ -3,8 +3,8 @@
 use margin::Loss;
 
 use super::objective::Objective;
-use super::page::{Page, Table};
-use super::recognition::{Bench, Contender, FAR, From, final_loss, over_seeds, percent};
+use super::page::Page;
+use super::recognition::{Bench, Contender, FAR, From, compared, over_seeds};
 
 const M: f64 = 0.35;
 
@@ -36,30 +36,7 @@ pub(super) fn page(bench: &Bench<'_>) -> anyhow::Result<Option<Page>> {
     let Some(results) = bench.run("normalisation", &contenders)? else { return Ok(None) };
     let published =
         [["99.10", "93.1", "75.10", "88.65"], [""; 4], ["99.33", "96.1", "77.11", "89.88"], [""; 4]];
-    let rows = contenders.iter().zip(&results).zip(published).map(|((contender, of_seeds), published)| {
-        let mut row = vec![
-            contender.name.clone(),
-            percent(of_seeds, |measured| measured.accuracy),
-            percent(of_seeds, |measured| measured.tar),
-            percent(of_seeds, |measured| measured.rank1),
-            final_loss(of_seeds),
-        ];
-        row.extend(published.map(str::to_owned));
-        row
-    });
-    let columns = [
-        "normalised features",
-        "accuracy, %",
-        "TAR, %",
-        "rank-1, %",
-        "final loss",
-        "paper: LFW",
-        "YTF",
-        "MF1 rank-1",
-        "MF1 verif.",
-    ];
-    let table =
-        Table { columns: columns.map(str::to_owned).to_vec(), rows: rows.collect(), footer: Vec::new() };
+    let table = compared("normalised features", &contenders, &results, &published);
     let tar = |index: usize| over_seeds(&results[index], |measured| measured.tar);
     // Both from softmax, so that both have had the same number of steps.
     let verdict = match (tar(0), tar(3)) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::faces::{Faces, Wanted};
 use super::objective::Objective;
-use super::page::OverSeeds;
+use super::page::{OverSeeds, Table};
 use super::training::{Course, Ended, Side, Start, Trained, features, train};
 use super::{Setting, Size};
 use crate::command::terminal::Stage;
@@ -254,6 +254,38 @@ pub(super) fn percent(of_seeds: &[Measured], figure: fn(&Measured) -> f64) -> St
 pub(super) fn final_loss(of_seeds: &[Measured]) -> String {
     over_seeds(of_seeds, |measured| measured.loss.unwrap_or(f64::NAN))
         .map_or("diverged".to_owned(), |value| value.text(3))
+}
+
+/// The figures of all contenders beside the published ones, LFW, YTF, MegaFace rank-1 and verification.
+pub(super) fn compared(
+    what: &str,
+    contenders: &[Contender],
+    results: &[Vec<Measured>],
+    published: &[[&str; 4]],
+) -> Table {
+    let columns = [
+        what,
+        "accuracy, %",
+        "TAR, %",
+        "rank-1, %",
+        "final loss",
+        "paper: LFW",
+        "YTF",
+        "MF1 rank-1",
+        "MF1 verif.",
+    ];
+    let rows = contenders.iter().zip(results).zip(published).map(|((contender, of_seeds), published)| {
+        let mut row = vec![
+            contender.name.clone(),
+            percent(of_seeds, |measured| measured.accuracy),
+            percent(of_seeds, |measured| measured.tar),
+            percent(of_seeds, |measured| measured.rank1),
+            final_loss(of_seeds),
+        ];
+        row.extend(published.map(str::to_owned));
+        row
+    });
+    Table { columns: columns.map(str::to_owned).to_vec(), rows: rows.collect(), footer: Vec::new() }
 }
 
 #[cfg(test)]
