@@ -1,4 +1,7 @@
 //! From a file to an upright RGB image.
+//!
+//! There are two doors. [`decode`] takes what training data should be, 8 bits a channel in RGB or grey, and refuses the
+//! rest. [`decode_photograph`] is for photographs as they come and also converts deeper and printing colours.
 
 use std::io::{self, Cursor, Read};
 use std::path::Path;
@@ -34,7 +37,38 @@ pub fn decode_file(path: &Path, limits: &Limits) -> Result<RgbImage, ImageError>
 /// Limits are checked on the header, before pixels are allocated. Refused with a reason: too many bytes or
 /// pixels, a truncated or damaged file, more than 8 bits a channel, CMYK, animations, other formats.
 pub fn decode(bytes: &[u8], name: &Path, limits: &Limits) -> Result<RgbImage, ImageError> {
-    decode_bytes(bytes, limits).map_err(|fault| ImageError { path: name.to_owned(), fault })
+    decode_bytes(bytes, limits, Colours::Strict).map_err(|fault| ImageError { path: name.to_owned(), fault })
+}
+
+/// Reads and decodes the photograph at `path`; the rules are those of [`decode_photograph`].
+///
+/// # Errors
+/// As [`decode_photograph`], and where the file cannot be read.
+pub fn decode_photograph_file(path: &Path, limits: &Limits) -> Result<RgbImage, ImageError> {
+    let bytes = read_within(path, limits).map_err(|fault| ImageError { path: path.to_owned(), fault })?;
+    decode_photograph(&bytes, path, limits)
+}
+
+/// Decodes a photograph as it comes to upright RGB, 8 bits a channel: as [`decode`], and
+///
+/// - 16 bits a channel become 8 by `round(value 255 / 65535)`;
+/// - CMYK and YCCK in JPEG become RGB by `R = C K / 255` (likewise green and blue) where an Adobe marker says that they
+///   are stored inverted, and by `R = (255 - C)(255 - K) / 255` where there is none.
+///
+/// # Errors
+/// As [`decode`], without the refusal of these.
+pub fn decode_photograph(bytes: &[u8], name: &Path, limits: &Limits) -> Result<RgbImage, ImageError> {
+    decode_bytes(bytes, limits, Colours::Converted)
+        .map_err(|fault| ImageError { path: name.to_owned(), fault })
+}
+
+/// What becomes of an image that is not of 8 bits a channel in RGB or grey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Colours {
+    /// It is refused.
+    Strict,
+    /// It is converted.
+    Converted,
 }
 
 fn read_within(path: &Path, limits: &Limits) -> Result<Vec<u8>, ImageFault> {
@@ -47,11 +81,11 @@ fn read_within(path: &Path, limits: &Limits) -> Result<Vec<u8>, ImageFault> {
     Ok(bytes)
 }
 
-fn decode_bytes(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageFault> {
+fn decode_bytes(bytes: &[u8], limits: &Limits, colours: Colours) -> Result<RgbImage, ImageFault> {
     check_bytes(bytes.len() as u64, limits)?;
     let format = Format::of(bytes)?;
     match format {
-        Format::Jpeg => jpeg::decode(bytes, limits),
+        Format::Jpeg => jpeg::decode(bytes, limits, colours),
         Format::Png => {
             png::walk(bytes)?;
             let mut memory = image::Limits::no_limits();
@@ -59,20 +93,20 @@ fn decode_bytes(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageFault> {
             memory.max_alloc = Some(limits.pixels.saturating_mul(8).saturating_add(1 << 20));
             let decoder = PngDecoder::with_limits(Cursor::new(bytes), memory)
                 .map_err(|error| undecoded(format, error))?;
-            pixels_of(decoder, format, limits)
+            pixels_of(decoder, format, limits, colours)
         }
         Format::Pnm => {
             let decoder = PnmDecoder::new(Cursor::new(bytes)).map_err(|error| undecoded(format, error))?;
-            pixels_of(decoder, format, limits)
+            pixels_of(decoder, format, limits, colours)
         }
         Format::WebP => {
             check_webp(bytes)?;
             let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| undecoded(format, error))?;
-            pixels_of(decoder, format, limits)
+            pixels_of(decoder, format, limits, colours)
         }
         Format::Bmp => {
             let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(|error| undecoded(format, error))?;
-            pixels_of(decoder, format, limits)
+            pixels_of(decoder, format, limits, colours)
         }
     }
 }
@@ -82,12 +116,13 @@ fn pixels_of(
     mut decoder: impl ImageDecoder,
     format: Format,
     limits: &Limits,
+    colours: Colours,
 ) -> Result<RgbImage, ImageFault> {
     let (width, height) = decoder.dimensions();
     check_pixels(width, height, limits)?;
     let colour = decoder.color_type();
     let bits = colour.bits_per_pixel() / u16::from(colour.channel_count());
-    if bits > 8 {
+    if bits > 8 && (colours == Colours::Strict || bits > 16) {
         return Err(ImageFault::Deep { bits: u8::try_from(bits).unwrap_or(u8::MAX) });
     }
     let orientation = decoder.orientation().map_err(|error| undecoded(format, error))?;

@@ -80,6 +80,18 @@ pub enum ImageFault {
     /// Four printing colours.
     #[error("the colours are CMYK, where RGB or grey is needed; convert the image to RGB")]
     Cmyk,
+    /// A JPEG file whose scans together would pass over more pixels than any photograph's.
+    #[error(
+        "{scans} scans over {width} x {height} pixels, more work than a photograph is; save it anew as JPEG"
+    )]
+    TooManyScans {
+        /// Width in the header.
+        width: u32,
+        /// Height in the header.
+        height: u32,
+        /// Scans in the file.
+        scans: u32,
+    },
     /// More than one frame.
     #[error("the image is animated; save the one frame to use as JPEG or PNG")]
     Animated,

@@ -6,7 +6,7 @@ use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 
-use crate::decode::{check_pixels, upright};
+use crate::decode::{Colours, check_pixels, upright};
 use crate::{ImageFault, Limits};
 
 /// The frame header (marker SOF, ITU-T T.81, B.2.2), from a file that is known to reach its end.
@@ -16,26 +16,41 @@ struct Frame {
     height: u32,
     bits: u8,
     channels: u8,
+    /// Scans, each a pass over the image.
+    scans: u32,
+    /// Whether an Adobe marker (APP14) says how colours are stored.
+    adobe: bool,
 }
 
+/// Passes over as many pixels as the limit allows, which all scans of an image may take together. A progressive
+/// photograph has about ten scans; one that sends nothing takes a handful of bytes, so a small file could keep a
+/// processor busy for minutes. The decoder itself ends at 100 scans.
+const PASSES_AT_MOST: u64 = 16;
+
 /// Decodes a JPEG file. Damage and truncation are errors: no pixel is filled in.
-pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageFault> {
+pub(crate) fn decode(bytes: &[u8], limits: &Limits, colours: Colours) -> Result<RgbImage, ImageFault> {
     let frame = walk(bytes)?;
     if frame.bits != 8 {
         return Err(ImageFault::Deep { bits: frame.bits });
     }
-    if frame.channels == 4 {
+    if frame.channels == 4 && colours == Colours::Strict {
         return Err(ImageFault::Cmyk);
     }
     check_pixels(frame.width, frame.height, limits)?;
+    check_scans(&frame, limits)?;
 
+    // The decoder takes four channels for inverted, as Adobe's programs store them.
+    let uninverted = frame.channels == 4 && !frame.adobe;
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::from(u16::MAX))
         .set_max_height(usize::from(u16::MAX))
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
+        .jpeg_set_out_colorspace(if uninverted { ColorSpace::CMYK } else { ColorSpace::RGB });
     let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    let pixels = decoder.decode().map_err(damaged)?;
+    let mut pixels = decoder.decode().map_err(damaged)?;
+    if uninverted {
+        pixels = printed(&pixels);
+    }
     let orientation = decoder
         .exif()
         .and_then(|exif| Orientation::from_exif_chunk(exif))
@@ -45,12 +60,34 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageFau
     Ok(upright(DynamicImage::ImageRgb8(image), orientation).into_rgb8())
 }
 
+/// `(255 - ink)(255 - black) / 255`: the colours that cyan, magenta, yellow and black leave.
+fn printed(inks: &[u8]) -> Vec<u8> {
+    let left = |ink: u8, black: u8| {
+        let product = u32::from(255 - ink) * u32::from(255 - black);
+        ((product + 127) / 255) as u8
+    };
+    let pixels = inks.as_chunks::<4>().0.iter();
+    pixels
+        .flat_map(|&[cyan, magenta, yellow, black]| [cyan, magenta, yellow].map(|ink| left(ink, black)))
+        .collect()
+}
+
+fn check_scans(frame: &Frame, limits: &Limits) -> Result<(), ImageFault> {
+    let pixels = u64::from(frame.width) * u64::from(frame.height);
+    if u64::from(frame.scans).saturating_mul(pixels) > limits.pixels.saturating_mul(PASSES_AT_MOST) {
+        let Frame { width, height, scans, .. } = *frame;
+        return Err(ImageFault::TooManyScans { width, height, scans });
+    }
+    Ok(())
+}
+
 /// Follows the markers of a JPEG file from its first to its last (T.81, B.1.1) and returns the frame header.
 ///
 /// Decoders fill in what a truncated file lacks, and differ in whether they say so, so the file's
 /// structure is checked here: a file that does not reach its end-of-image marker is truncated.
 fn walk(bytes: &[u8]) -> Result<Frame, ImageFault> {
-    let mut frame = None;
+    let mut frame: Option<Frame> = None;
+    let (mut scans, mut adobe) = (0, false);
     let mut rest = &bytes[2..];
     loop {
         // Up to the next marker: 0xFF, then neither 0x00 (a stuffed data byte) nor 0xFF (a fill byte).
@@ -61,7 +98,10 @@ fn walk(bytes: &[u8]) -> Result<Frame, ImageFault> {
         let marker = rest[at + 1];
         rest = &rest[at + 2..];
         match marker {
-            0xD9 => return frame.ok_or_else(|| damaged("no frame header before the end of the image")),
+            0xD9 => {
+                let frame = frame.ok_or_else(|| damaged("no frame header before the end of the image"))?;
+                return Ok(Frame { scans, adobe, ..frame });
+            }
             0x01 | 0xD0..=0xD8 => continue,
             _ => {}
         }
@@ -79,7 +119,12 @@ fn walk(bytes: &[u8]) -> Result<Frame, ImageFault> {
             };
             let width = u32::from(u16::from_be_bytes([w1, w0]));
             let height = u32::from(u16::from_be_bytes([h1, h0]));
-            frame = Some(Frame { width, height, bits, channels });
+            frame = Some(Frame { width, height, bits, channels, scans, adobe });
+        }
+        match marker {
+            0xDA => scans += 1,
+            0xEE => adobe |= segment.starts_with(b"Adobe"),
+            _ => {}
         }
         rest = &rest[length..];
     }

@@ -1,6 +1,7 @@
 //! From the bytes of a photograph to an upright RGB image, an aligned face crop and an embedding.
 //!
-//! - [`decode`], [`decode_file`]: bytes -> upright RGB, within [`Limits`], or an [`ImageError`] naming the file.
+//! - [`decode`], [`decode_file`]: bytes -> upright RGB, within [`Limits`], or an [`ImageError`] naming the file;
+//!   [`decode_photograph`], [`decode_photograph_file`]: the same for photographs as they come, 16 bits and CMYK included.
 //! - [`Size`], [`Template`]: the geometry of aligned crops.
 //! - [`align()`]: from a photograph and five landmarks to the crop; its parts are [`Affine`], [`resize()`], [`warp()`].
 //! - [`Embedding`]: a unit vector, compared by cosine.
@@ -21,7 +22,7 @@ mod warp;
 
 pub use affine::{Affine, DegenerateLandmarks};
 pub use align::align;
-pub use decode::{decode, decode_file};
+pub use decode::{decode, decode_file, decode_photograph, decode_photograph_file};
 pub use embedding::{Embedding, NotADirection};
 pub use image_error::{ImageError, ImageFault};
 pub use limits::Limits;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::Cursor;
 use std::path::Path;
 
-use face::{ImageError, ImageFault, Limits, decode, decode_file};
+use face::{ImageError, ImageFault, Limits, decode, decode_file, decode_photograph, decode_photograph_file};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::metadata::Orientation;
@@ -29,6 +29,10 @@ fn jpeg(image: &RgbImage) -> Vec<u8> {
 
 fn decoded(bytes: &[u8]) -> Result<RgbImage, ImageError> {
     decode(bytes, Path::new("people/ann.jpg"), &Limits::default())
+}
+
+fn photograph(bytes: &[u8]) -> Result<RgbImage, ImageError> {
+    decode_photograph(bytes, Path::new("people/ann.jpg"), &Limits::default())
 }
 
 fn fault(bytes: &[u8]) -> ImageFault {
@@ -279,6 +283,99 @@ fn what_holds_other_than_eight_bit_grey_or_rgb_is_refused_by_its_kind() {
     assert!(matches!(fault(b"<html>not found</html>"), ImageFault::NotAnImage));
 }
 
+/// Files and pixels are made by `golden/make_jpegs.py` with Pillow, whose decoder rounds otherwise than ours.
+#[test]
+fn printing_colours_of_photographs_become_the_rgb_that_pillow_reads() {
+    const ROUNDING: u8 = 3;
+    let files: [(&str, &[u8], &[u8]); 4] = [
+        ("Adobe CMYK", include_bytes!("golden/cmyk_adobe.jpg"), include_bytes!("golden/cmyk_adobe.rgb")),
+        ("Adobe YCCK", include_bytes!("golden/ycck_adobe.jpg"), include_bytes!("golden/ycck_adobe.rgb")),
+        ("plain CMYK", include_bytes!("golden/cmyk_plain.jpg"), include_bytes!("golden/cmyk_plain.rgb")),
+        ("progressive", include_bytes!("golden/progressive.jpg"), include_bytes!("golden/progressive.rgb")),
+    ];
+    for (name, bytes, expected) in files {
+        let image = photograph(bytes).unwrap();
+        assert_eq!(image.dimensions(), (16, 12), "{name}");
+        let worst = image.as_raw().iter().zip(expected).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(worst <= Some(ROUNDING), "{name}: {worst:?}");
+        if name == "progressive" {
+            assert!(decoded(bytes).is_ok());
+        } else {
+            assert!(matches!(fault(bytes), ImageFault::Cmyk), "{name}");
+        }
+    }
+}
+
+#[test]
+fn sixteen_bits_of_photographs_become_eight_by_rounding() {
+    // 255 / 65535 is 1 / 257: 128 is the first value that rounds to 1, 65406 the last that rounds to 254.
+    let values = [0_u16, 128, 129, 257, 65_406, 65_407, 65_535];
+    let expected = [0_u8, 0, 1, 1, 254, 255, 255];
+    let deep = image::ImageBuffer::from_fn(7, 1, |x, _| Rgb([values[x as usize]; 3]));
+    let read = photograph(&encoded(&deep.into(), ImageFormat::Png)).unwrap();
+    assert_eq!(read.pixels().map(|pixel| pixel[0]).collect::<Vec<_>>(), expected);
+    // Half transparent over black: 0x8000 of 0xFFFF is 128 of 255.
+    let clear = image::ImageBuffer::from_pixel(2, 2, image::Rgba([51_400_u16, 25_700, 0, 0x8000]));
+    let read = photograph(&encoded(&clear.into(), ImageFormat::Png)).unwrap();
+    assert!(read.pixels().all(|pixel| pixel.0 == [100, 50, 0]), "{read:?}");
+    let grey = image::ImageBuffer::from_pixel(2, 2, image::Luma([25_700_u16]));
+    let read = photograph(&encoded(&grey.into(), ImageFormat::Png)).unwrap();
+    assert!(read.pixels().all(|pixel| pixel.0 == [100; 3]), "{read:?}");
+    assert!(matches!(photograph(b"P5 1 1 1023\n\x01\x02"), Ok(_)));
+}
+
+/// A photograph is one picture: what moves, and what the decoder cannot read, is refused there, too.
+#[test]
+fn a_photograph_that_moves_or_is_too_large_is_refused() {
+    let still = encoded(&picture(4, 4).into(), ImageFormat::Png);
+    let moving = spliced(&still, 33, &chunk(b"acTL", &[2_u32.to_be_bytes(), [0; 4]].concat()));
+    assert!(matches!(photograph(&moving).unwrap_err().fault, ImageFault::Animated));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.png");
+    fs_err::write(&path, &still).unwrap();
+    let error = decode_photograph_file(&path, &Limits { pixels: 15, bytes: 1 << 20 }).unwrap_err();
+    assert!(matches!(error.fault, ImageFault::TooManyPixels { .. }) && error.path == path);
+    assert_eq!(decode_photograph_file(&path, &Limits::default()).unwrap(), picture(4, 4));
+}
+
+/// Eighty scans of a file of a few kilobytes that states 64 million pixels would take minutes.
+#[test]
+fn scans_without_end_over_a_large_image_are_refused_before_they_are_read() {
+    let progressive = include_bytes!("golden/progressive.jpg");
+    let scan = progressive.windows(2).position(|marker| marker == [0xFF, 0xDA]).unwrap();
+    let frame = progressive.windows(2).position(|marker| marker == [0xFF, 0xC2]).unwrap();
+    let end = progressive.len() - 2;
+    // Each scan is a header without data, which zeros of refinement need not follow.
+    let more = progressive[scan..scan + 14].repeat(80);
+    let mut bytes = spliced(progressive, end, &more);
+    assert!(!matches!(photograph(&bytes), Err(ImageError { fault: ImageFault::TooManyScans { .. }, .. })));
+    bytes[frame + 5..frame + 9].copy_from_slice(&[31, 255, 31, 255]);
+    let fault = photograph(&bytes).unwrap_err().fault;
+    assert!(
+        matches!(fault, ImageFault::TooManyScans { width: 8191, height: 8191, scans: 86.. }),
+        "{fault:?}"
+    );
+    assert!(matches!(decoded(&bytes).unwrap_err().fault, ImageFault::TooManyScans { .. }));
+}
+
+#[test]
+fn an_image_of_one_pixel_and_one_of_fifty_million_are_read() {
+    for format in [ImageFormat::Png, ImageFormat::Pnm, ImageFormat::WebP, ImageFormat::Bmp] {
+        let one = RgbImage::from_pixel(1, 1, Rgb([9, 8, 7]));
+        assert!(photograph(&encoded(&one.clone().into(), format)).unwrap() == one, "{format:?}");
+    }
+    assert_eq!(photograph(&jpeg(&RgbImage::new(1, 1))).unwrap().dimensions(), (1, 1));
+    let grey = image::GrayImage::from_fn(8660, 5774, |x, y| image::Luma([((x / 64 + y / 64) % 256) as u8]));
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, 60).encode_image(&grey).unwrap();
+    let large = photograph(&bytes).unwrap();
+    assert_eq!(large.dimensions(), (8660, 5774));
+    for (x, y) in [(32, 32), (8632, 5728), (32, 5728)] {
+        let expected = ((x / 64 + y / 64) % 256) as u8;
+        assert!(large.get_pixel(x, y)[1].abs_diff(expected) <= 4, "at {x}, {y}: {:?}", large.get_pixel(x, y));
+    }
+}
+
 #[test]
 fn damage_is_an_error_that_keeps_the_decoders_own_words() {
     let mut png = encoded(&picture(20, 20).into(), ImageFormat::Png);
@@ -303,23 +400,26 @@ proptest::proptest! {
         let heads: [&[u8]; 6] =
             [b"\xFF\xD8\xFF\xC0", b"\x89PNG\r\n\x1A\n", b"P5 ", b"RIFF\x20\0\0\0WEBPVP8 ", b"BM\x40\0\0\0\0\0\0\0", b"P3\n"];
         let limits = Limits { pixels: 1 << 16, bytes: 1 << 16 };
-        let _ = decode(&[heads[kind], &tail].concat(), Path::new("x"), &limits);
+        let bytes = [heads[kind], &tail].concat();
+        let _ = (decode(&bytes, Path::new("x"), &limits), decode_photograph(&bytes, Path::new("x"), &limits));
     }
 
     /// One byte changed in a real file of each format.
     #[test]
-    fn no_changed_byte_makes_the_decoder_panic(at in 0.0..1.0_f64, value in proptest::num::u8::ANY, kind in 0..5_usize) {
+    fn no_changed_byte_makes_the_decoder_panic(at in 0.0..1.0_f64, value in proptest::num::u8::ANY, kind in 0..7_usize) {
         let image = picture(24, 16);
         let mut bytes = match kind {
             0 => jpeg(&image),
             1 => encoded(&image.into(), ImageFormat::Png),
             2 => encoded(&image.into(), ImageFormat::Pnm),
             3 => encoded(&image.into(), ImageFormat::WebP),
+            4 => include_bytes!("golden/cmyk_plain.jpg").to_vec(),
+            5 => include_bytes!("golden/ycck_adobe.jpg").to_vec(),
             _ => encoded(&image.into(), ImageFormat::Bmp),
         };
         let position = (at * bytes.len() as f64) as usize;
         bytes[position] = value;
         let limits = Limits { pixels: 1 << 16, bytes: 1 << 16 };
-        let _ = decode(&bytes, Path::new("x"), &limits);
+        let _ = (decode(&bytes, Path::new("x"), &limits), decode_photograph(&bytes, Path::new("x"), &limits));
     }
 }

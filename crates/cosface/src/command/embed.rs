@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use cosface::{Aligner, Embedder, Features, template_of};
 use face::Embedding;
+use image::RgbImage;
 use net::atomic_file::PARTIAL_ENDING;
 use net::tensor_file::{self, NamedArray, ValuesRef};
 
@@ -13,6 +14,7 @@ use super::evaluate::{fit, rule_of};
 use super::faces::Search;
 use super::images;
 use super::terminal::{self, Stage};
+use super::workers;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -90,7 +92,12 @@ fn check_writable(out: &Path) -> anyhow::Result<()> {
     Ok(fs_err::remove_file(&aside)?)
 }
 
+/// Crops that pass through the network together.
+const BATCH: usize = 32;
+
 /// Features of the chosen faces of each photograph, and the photograph of each. One without a face is an error.
+///
+/// Every thread finds and aligns the faces of a photograph of its own; the network runs on all of them beside.
 fn photographs(
     arguments: &Arguments,
     detector: &Path,
@@ -104,15 +111,28 @@ fn photographs(
         format!("the model takes images that are not aligned: {}", arguments.model.display())
     })?;
     let detector = arguments.search.detector(detector)?;
-    let pool = engine::Pool::new(arguments.threads)?;
-    let mut aligner = Aligner::new(detector, pool, template, arguments.search.faces);
+    let choice = arguments.search.faces;
+    let aligner = |_| -> anyhow::Result<Aligner> {
+        Ok(Aligner::new(detector.clone(), engine::Pool::new(1)?, template, choice))
+    };
+    let count = workers::count(arguments.threads, files);
+    let aligners = (0..count).map(aligner).collect::<anyhow::Result<Vec<_>>>()?;
     let (mut features, mut names) = (Vec::new(), Vec::new());
-    for (index, file) in files.iter().enumerate() {
-        for crop in aligner.crops(file)? {
-            features.push(embedder.features_of_crop(&crop, flip, file)?);
-            names.push(file.clone());
+    let mut waiting: Vec<(RgbImage, PathBuf)> = Vec::new();
+    let mut embed = |waiting: &mut Vec<(RgbImage, PathBuf)>| -> anyhow::Result<()> {
+        features.extend(embedder.features_of_crops(waiting, flip)?);
+        names.extend(waiting.drain(..).map(|(_, file)| file));
+        Ok(())
+    };
+    let work = |aligner: &mut Aligner, file: &Path| Ok(aligner.crops(file)?);
+    workers::each_in_order(files, aligners, work, |index, crops| {
+        waiting.extend(crops.into_iter().map(|crop| (crop, files[index].clone())));
+        if waiting.len() >= BATCH {
+            embed(&mut waiting)?;
         }
         stage.show(index as u64 + 1, "");
-    }
+        Ok(())
+    })?;
+    embed(&mut waiting)?;
     Ok((features, names))
 }

@@ -25,6 +25,7 @@ mod import;
 mod interruption;
 mod invocation;
 mod journey;
+mod models;
 mod paper;
 mod photographs;
 mod real_faces;
