@@ -28,6 +28,17 @@ pub struct Features {
     pub mirrored: Vec<f32>,
 }
 
+/// Outputs for those of a list of image files that can be read.
+#[derive(Debug)]
+pub struct ReadableFeatures {
+    /// The files that could be read, in the order of the list.
+    pub files: Vec<PathBuf>,
+    /// Outputs for each of them.
+    pub features: Vec<Features>,
+    /// Why the others were left out, in the order of the list.
+    pub skipped: Vec<ReadError>,
+}
+
 /// Why images cannot be embedded.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedderError {
@@ -98,24 +109,54 @@ impl Embedder {
         flip: FlipRule,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<Features>, EmbedderError> {
+        Ok(self.read_features(files, fit, flip, Unreadable::Refuse, progress)?.features)
+    }
+
+    /// The same for those files that can be read; the others are left out, and told.
+    ///
+    /// # Errors
+    /// At the first image whose output has no direction, which is the model's fault and not the image's.
+    pub fn readable_features(
+        &mut self,
+        files: Vec<PathBuf>,
+        fit: Fit,
+        flip: FlipRule,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ReadableFeatures, EmbedderError> {
+        self.read_features(files, fit, flip, Unreadable::Skip, progress)
+    }
+
+    fn read_features(
+        &mut self,
+        files: Vec<PathBuf>,
+        fit: Fit,
+        flip: FlipRule,
+        unreadable: Unreadable,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ReadableFeatures, EmbedderError> {
         let card = self.model.card().preprocessing.clone();
         let preparation = Self::preparation(&card, fit)?;
         let input = preparation.input();
         let names = files.clone();
-        let mut all = Vec::with_capacity(files.len());
-        for batch in Reader::new(files, preparation, BATCH, self.pool.threads(), Unreadable::Refuse) {
-            let mut pixels = batch?.pixels;
-            let both = self.both_outputs(&card, &mut pixels, input, flip);
-            for Features { image, mirrored } in both {
-                let finite = image.iter().chain(&mirrored).all(|value| value.is_finite());
-                if !finite || image.iter().all(|value| *value == 0.0) {
-                    return Err(EmbedderError::NoDirection(names[all.len()].clone()));
+        let mut readable = ReadableFeatures { files: Vec::new(), features: Vec::new(), skipped: Vec::new() };
+        for batch in Reader::new(files, preparation, BATCH, self.pool.threads(), unreadable) {
+            let mut batch = batch?;
+            let both = match batch.files.is_empty() {
+                true => Vec::new(),
+                false => self.both_outputs(&card, &mut batch.pixels, input, flip),
+            };
+            for (features, file) in both.into_iter().zip(batch.files) {
+                let name = &names[file];
+                if !has_direction(&features) {
+                    return Err(EmbedderError::NoDirection(name.clone()));
                 }
-                all.push(Features { image, mirrored });
+                readable.files.push(name.clone());
+                readable.features.push(features);
             }
-            progress(all.len());
+            readable.skipped.extend(batch.skipped.into_iter().map(|(_, fault)| fault));
+            progress(readable.files.len() + readable.skipped.len());
         }
-        Ok(all)
+        Ok(readable)
     }
 
     /// Size of the aligned crops that the model's card asks for.
@@ -144,8 +185,7 @@ impl Embedder {
         preparation.reduce(crop.as_raw(), &mut pixels);
         let mut both = self.both_outputs(&card, &mut pixels, preparation.input(), flip);
         let features = both.swap_remove(0);
-        let finite = features.image.iter().chain(&features.mirrored).all(|value| value.is_finite());
-        if !finite || features.image.iter().all(|value| *value == 0.0) {
+        if !has_direction(&features) {
             return Err(EmbedderError::NoDirection(name.to_owned()));
         }
         Ok(features)
@@ -184,6 +224,11 @@ impl Embedder {
         let outputs = self.plan.forward(&self.pool, Pixels { bytes, mean, scale });
         outputs.chunks_exact(dimension).map(<[f32]>::to_vec).collect()
     }
+}
+
+fn has_direction(features: &Features) -> bool {
+    let finite = features.image.iter().chain(&features.mirrored).all(|value| value.is_finite());
+    finite && features.image.iter().any(|value| *value != 0.0)
 }
 
 fn crop_size(card: &Preprocessing) -> Size {

@@ -8,4 +8,4 @@ mod aligner;
 mod embedder;
 
 pub use aligner::{AlignError, Aligner, template_of};
-pub use embedder::{Embedder, EmbedderError, Features};
+pub use embedder::{Embedder, EmbedderError, Features, ReadableFeatures};

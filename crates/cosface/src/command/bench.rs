@@ -1,5 +1,7 @@
 //! `cosface bench`: speed and memory, as JSON lines that can be set beside a peer's.
 
+mod end_to_end;
+
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
@@ -20,10 +22,10 @@ pub(crate) struct Arguments {
     /// What to measure
     #[arg(value_enum)]
     work: Work,
-    /// Network to train or embed with
-    #[arg(long, value_enum, default_value_t = Subject::Sphereface20)]
-    network: Subject,
-    /// Images in a batch, features for the head; 32 or 256 unless given
+    /// Network to train or embed with, sphereface20 unless given
+    #[arg(long, value_enum)]
+    network: Option<Subject>,
+    /// Images in a batch, features for the head; 32 or 256 unless given, end-to-end 128
     #[arg(long)]
     batch: Option<NonZeroUsize>,
     /// Classes of the head; 1000 or 100,000 unless given
@@ -46,6 +48,9 @@ enum Work {
     Train,
     /// Forward
     Embed,
+    /// Training as `cosface train --data` does it, on images in memory and from files: what decoding and augmentation
+    /// cost
+    EndToEnd,
     /// The margin head alone: loss and both gradients, and once more with the centres' update in place of theirs
     Head,
 }
@@ -104,6 +109,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Work::Train => train(arguments, &pool),
         Work::Embed => embed(arguments, &pool),
         Work::Head => head(arguments, &pool),
+        Work::EndToEnd => {
+            let plain = arguments.network.is_none() && arguments.classes.is_none() && arguments.isa.is_none();
+            if !plain || arguments.precision != Operands::Auto {
+                bail!(
+                    "end-to-end trains as the default recipe says, leave out --network, --classes, --precision and --isa"
+                );
+            }
+            end_to_end::run(count(arguments.batch, 128), arguments.threads)
+        }
     }
 }
 
@@ -113,7 +127,7 @@ fn count(given: Option<NonZeroUsize>, default: usize) -> usize {
 
 fn train(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
     let (batch, classes) = (count(arguments.batch, 32), count(arguments.classes, 1000));
-    let network = arguments.network.build()?;
+    let network = arguments.network.unwrap_or(Subject::Sphereface20).build()?;
     let dimension = network.feature_dimension();
     let mut parameters = Parameters::from_weights(&network, &initialise(&network, 1))?;
     let mut plan = TrainingPlan::new(pool, &network, batch)?;
@@ -142,7 +156,7 @@ fn train(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
 }
 
 fn embed(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
-    let network = arguments.network.build()?;
+    let network = arguments.network.unwrap_or(Subject::Sphereface20).build()?;
     let weights = initialise(&network, 1);
     let (mean, scale) = CHANNELS;
     for batch in arguments.batch.map_or(vec![1, 32], |batch| vec![batch.get()]) {
@@ -206,6 +220,14 @@ fn report(pool: &Pool, precision: Precision, row: serde_json::Value) -> anyhow::
     let mut row = row;
     if let Some(fields) = row.as_object_mut() {
         fields.insert("precision".to_owned(), json!(precision.name()));
+    }
+    describe(pool, row)
+}
+
+/// Prints a row with the machine that it was measured on.
+fn describe(pool: &Pool, row: serde_json::Value) -> anyhow::Result<()> {
+    let mut row = row;
+    if let Some(fields) = row.as_object_mut() {
         fields.insert("isa".to_owned(), json!(pool.isa().name()));
         fields.insert("threads".to_owned(), json!(pool.threads()));
         fields.insert("processor".to_owned(), json!(processor()));
@@ -225,8 +247,13 @@ fn median_seconds(mut step: impl FnMut()) -> f64 {
         step();
         times.push(begin.elapsed().as_secs_f64());
     }
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    median(times)
+}
+
+/// The value in the middle; of two, the larger.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn random(len: usize) -> Vec<f32> {

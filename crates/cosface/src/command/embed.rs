@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use cosface::{Aligner, Embedder, Features, template_of};
+use cosface::{AlignError, Aligner, Embedder, Features, template_of};
 use face::Embedding;
 use net::atomic_file::PARTIAL_ENDING;
 use net::tensor_file::{self, NamedArray, ValuesRef};
@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     /// File to write: tensor `embeddings` [images, dimension] in f32; names, model fingerprint and flip rule as metadata
     #[arg(long)]
     out: PathBuf,
+    /// Leave out images that cannot be read, and photographs without a face, and list them, in place of refusing
+    #[arg(long)]
+    skip_unreadable: bool,
     /// What to do with images of another size than the model's: exact, stretch or crop
     #[arg(long, default_value = "exact", value_parser = fit)]
     resize: data::Fit,
@@ -47,12 +50,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut embedder = Embedder::open(&arguments.model, arguments.threads)?;
     let flip = embedder.model().card().preprocessing.flip;
     let mut stage = Stage::start("embed", files.len() as u64);
+    let mut shown = |done| stage.show(done as u64, "");
     let (features, files) = match &arguments.detector {
-        None => {
-            let mut shown = |done| stage.show(done as u64, "");
-            (embedder.features(files.clone(), arguments.resize, flip, &mut shown)?, files)
+        None if arguments.skip_unreadable => {
+            let readable = embedder.readable_features(files, arguments.resize, flip, &mut shown)?;
+            left(&readable.files, readable.skipped)?;
+            (readable.features, readable.files)
         }
-        Some(detector) => photographs(arguments, detector, &files, &mut embedder, &mut stage)?,
+        None => (embedder.features(files.clone(), arguments.resize, flip, &mut shown)?, files),
+        Some(detector) => photographs(arguments, detector, &files, &mut embedder, &mut shown)?,
     };
     stage.finish();
 
@@ -90,13 +96,26 @@ fn check_writable(out: &Path) -> anyhow::Result<()> {
     Ok(fs_err::remove_file(&aside)?)
 }
 
-/// Features of the chosen faces of each photograph, and the photograph of each. One without a face is an error.
+/// Lists what was left out, and refuses where nothing else is left.
+fn left<E: std::error::Error + Send + Sync + 'static>(
+    files: &[PathBuf],
+    skipped: Vec<E>,
+) -> anyhow::Result<()> {
+    terminal::list_skipped(&skipped);
+    match (files.is_empty(), skipped.into_iter().next()) {
+        (true, Some(first)) => Err(anyhow::Error::new(first).context("none of the images can be used")),
+        _ => Ok(()),
+    }
+}
+
+/// Features of the chosen faces of each photograph, and the photograph of each. One without a face is an error, unless
+/// such photographs are to be left out.
 fn photographs(
     arguments: &Arguments,
     detector: &Path,
     files: &[PathBuf],
     embedder: &mut Embedder,
-    stage: &mut Stage,
+    shown: &mut dyn FnMut(usize),
 ) -> anyhow::Result<(Vec<Features>, Vec<PathBuf>)> {
     let card = &embedder.model().card().preprocessing;
     let flip = card.flip;
@@ -106,13 +125,23 @@ fn photographs(
     let detector = arguments.search.detector(detector)?;
     let pool = engine::Pool::new(arguments.threads)?;
     let mut aligner = Aligner::new(detector, pool, template, arguments.search.faces);
-    let (mut features, mut names) = (Vec::new(), Vec::new());
+    let (mut features, mut names, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
     for (index, file) in files.iter().enumerate() {
-        for crop in aligner.crops(file)? {
-            features.push(embedder.features_of_crop(&crop, flip, file)?);
-            names.push(file.clone());
+        match aligner.crops(file) {
+            Ok(crops) => {
+                for crop in crops {
+                    features.push(embedder.features_of_crop(&crop, flip, file)?);
+                    names.push(file.clone());
+                }
+            }
+            // A detector that cannot run is no fault of the photograph.
+            Err(error) if !arguments.skip_unreadable || matches!(error, AlignError::Detect(_)) => {
+                return Err(error.into());
+            }
+            Err(error) => skipped.push(error),
         }
-        stage.show(index as u64 + 1, "");
+        shown(index + 1);
     }
+    left(&names, skipped)?;
     Ok((features, names))
 }

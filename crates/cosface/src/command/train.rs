@@ -9,21 +9,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use cosface::Embedder;
-use data::{Reader, Store, Unreadable};
+use data::{Reader, Store, StoreError, Unreadable};
 use engine::Pool;
 use eval::interval::Bootstrap;
 use eval::report::{Axis, Block, Colour, Plot, Report, Section, Series, Shape};
 use eval::{Evaluation, ModelIdentity, Protocol, Rule, Settings};
 use net::Model;
-use train::fit::{Hooks, Outcome, Training};
-use train::journal::{self, Event};
+use train::checkpoint::CheckpointError;
+use train::fit::{FitError, Hooks, Outcome, Training};
+use train::images::ImagesError;
+use train::journal::{self, Event, JournalError};
 use train::progress::Progress;
 use train::recipe::{self, CheckedRecipe};
 use train::run::RunDirectory;
 
 use super::advise;
 use super::evaluate::{evaluate, find_images, rule_of};
-use super::terminal::{self, Stage};
+use super::terminal::{self, Advised, Stage};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -95,7 +97,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
-    match train(&recipe, training, &run, &stop, "train")? {
+    let continuing = || {
+        // The licence is no part of the recipe, and without it the model would be another.
+        let licence = arguments.licence.iter().map(|licence| format!(" --licence {}", quoted(licence)));
+        let (run, licence) = (run.path().display().to_string(), licence.collect::<String>());
+        format!("continue with: cosface train --resume {}{licence}", quoted(&run))
+    };
+    let outcome =
+        train(&recipe, training, &run, &stop, "train").map_err(|error| match is_of_the_place(&error) {
+            true => Advised { error, advice: format!("when that is mended, {}", continuing()) }.into(),
+            false => error,
+        });
+    match outcome? {
         Outcome::Finished { model } => {
             terminal::say(&format!("model: {}", model.display()));
             Ok(ExitCode::SUCCESS)
@@ -105,13 +118,24 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 "stopped after step {step} of {steps}; checkpoint: {}",
                 checkpoint.display()
             ));
-            // The licence is no part of the recipe, and without it the model would be another.
-            let licence = arguments.licence.iter().map(|licence| format!(" --licence {}", quoted(licence)));
-            let (run, licence) = (run.path().display().to_string(), licence.collect::<String>());
-            terminal::note(&format!("continue with: cosface train --resume {}{licence}", quoted(&run)));
+            terminal::note(&continuing());
             Ok(ExitCode::from(INTERRUPTED))
         }
     }
+}
+
+/// Whether a run ended because of files and not of its numbers, so that it can go on when those are mended.
+fn is_of_the_place(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(
+            FitError::Io(_)
+                | FitError::Image(_)
+                | FitError::Validation { .. }
+                | FitError::Journal(JournalError::Io(_))
+                | FitError::Checkpoint(CheckpointError::Io(_))
+        )
+    )
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
@@ -173,6 +197,14 @@ fn open(recipe: &CheckedRecipe) -> anyhow::Result<Arc<Store>> {
         let (stage, done) = decoding.get_or_insert_with(|| (Stage::start("decode", of as u64), 0));
         *done += more;
         stage.show(*done as u64, "");
+    });
+    let images = images.map_err(|error| {
+        let of_one_image = matches!(error, ImagesError::Store(StoreError::Read(_)));
+        let error = anyhow::Error::new(error);
+        match of_one_image {
+            true => Advised { error, advice: SKIPPING.to_owned() }.into(),
+            false => error,
+        }
     })?;
     if let Some((stage, _)) = decoding.into_inner() {
         stage.finish();
@@ -180,14 +212,12 @@ fn open(recipe: &CheckedRecipe) -> anyhow::Result<Arc<Store>> {
     for notice in images.catalogue().notices() {
         terminal::note(&format!("note: {notice}"));
     }
-    for skipped in images.skipped() {
-        terminal::note(&format!("skipped: {skipped}"));
-    }
-    if !images.skipped().is_empty() {
-        terminal::note(&format!("unreadable images left out: {}", images.skipped().len()));
-    }
+    terminal::list_skipped(images.skipped());
     Ok(Arc::new(images))
 }
+
+/// What helps against images that cannot be used.
+const SKIPPING: &str = "or leave out and list such images with --skip-unreadable";
 
 /// Reads the pairs and every image of the recipe's validation once: what is wrong with them shows before training and
 /// not in the middle of it.
