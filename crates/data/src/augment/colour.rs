@@ -29,8 +29,7 @@ impl Colour {
 
 fn recolour(pixels: &mut [u8], brightness: f32, contrast: f32, saturation: f32) {
     let factor = contrast * brightness;
-    // A half is added so that the cut to whole numbers rounds.
-    let offset = (1.0 - contrast) * brightness * mean_grey(pixels) + 0.5;
+    let offset = (1.0 - contrast) * brightness * mean_grey(pixels);
     let own = factor * saturation;
     let grey = GREY.map(|weight| weight * factor * (1.0 - saturation));
     let (blocks, rest) = pixels.as_chunks_mut::<BLOCK_BYTES>();
@@ -46,22 +45,28 @@ fn recolour(pixels: &mut [u8], brightness: f32, contrast: f32, saturation: f32) 
         for index in 0..BLOCK {
             common[index] = offset + grey[0] * red[index] + grey[1] * green[index] + grey[2] * blue[index];
         }
-        for channel in &mut channels {
-            for (value, common) in channel.iter_mut().zip(&common) {
-                *value = common + own * *value;
+        let recoloured = channels.map(|channel| {
+            let mut samples = [0; BLOCK];
+            for index in 0..BLOCK {
+                samples[index] = rounded(common[index] + own * channel[index]);
             }
-        }
+            samples
+        });
         for (index, pixel) in block.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-            for (channel, sample) in channels.iter().zip(pixel) {
-                *sample = channel[index] as u8;
-            }
+            *pixel = [recoloured[0][index], recoloured[1][index], recoloured[2][index]];
         }
     }
     for pixel in rest.as_chunks_mut::<3>().0 {
         let values = pixel.map(f32::from);
         let common = offset + grey[0] * values[0] + grey[1] * values[1] + grey[2] * values[2];
-        *pixel = values.map(|value| (common + own * value) as u8);
+        *pixel = values.map(|value| rounded(common + own * value));
     }
+}
+
+/// The nearest byte. Beside 2^23 the last bit of an f32 is worth 1, so the sum is rounded and ends in the byte, without
+/// the checks of a cast, which keep compilers from doing several at once.
+fn rounded(value: f32) -> u8 {
+    (value.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
 }
 
 /// Pixels that are recoloured together, a channel at a time, and their bytes.
