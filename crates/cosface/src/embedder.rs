@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use data::{Fit, Preparation, PreparationError, ReadError, Reader, Unreadable, flip_horizontally};
 use engine::{EmbeddingPlan, EmbeddingPlanError, Pixels, Pool, PoolError};
-use face::{Limits, Size};
+use eval::FeatureRule;
+use face::{Embedding, Limits, NotADirection, Size};
 use image::RgbImage;
 use net::{ChannelOrder, FlipRule, Model, ModelFileError, Preprocessing};
 
@@ -26,6 +27,29 @@ pub struct Features {
     pub image: Vec<f32>,
     /// Output for the mirror image; empty where it was not wanted.
     pub mirrored: Vec<f32>,
+}
+
+/// The feature rule that a card's flip rule names.
+#[must_use]
+pub fn rule_of(flip: FlipRule) -> FeatureRule {
+    match flip {
+        FlipRule::None => FeatureRule::Image,
+        FlipRule::Concatenated => FeatureRule::Concatenated,
+        FlipRule::Summed => FeatureRule::Summed,
+    }
+}
+
+impl Features {
+    /// The unit vector that a flip rule makes of the outputs; the rule is the one that they were asked for with.
+    ///
+    /// # Errors
+    /// Outputs that cancel each other out.
+    ///
+    /// # Panics
+    /// When the rule needs the mirror image and its output is not there.
+    pub fn embedding(&self, flip: FlipRule) -> Result<Embedding, NotADirection> {
+        Embedding::new(rule_of(flip).combine(&self.image, &self.mirrored))
+    }
 }
 
 /// Outputs for those of a list of image files that can be read.

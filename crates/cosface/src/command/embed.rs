@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use cosface::{AlignError, Aligner, Embedder, Features, template_of};
-use face::Embedding;
 use net::atomic_file::PARTIAL_ENDING;
 use net::tensor_file::{self, NamedArray, ValuesRef};
 
-use super::evaluate::{fit, rule_of};
+use super::evaluate::fit;
 use super::faces::Search;
 use super::images;
 use super::terminal::{self, Stage};
@@ -62,11 +61,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     stage.finish();
 
-    let rule = rule_of(flip);
     let mut values = Vec::new();
     for (feature, file) in features.iter().zip(&files) {
-        let embedding = Embedding::new(rule.combine(&feature.image, &feature.mirrored))
-            .with_context(|| format!("no embedding for {}", file.display()))?;
+        let embedding =
+            feature.embedding(flip).with_context(|| format!("no embedding for {}", file.display()))?;
         values.extend_from_slice(embedding.as_slice());
     }
     let shape = [files.len(), values.len() / files.len()];

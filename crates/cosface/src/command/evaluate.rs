@@ -1,10 +1,11 @@
 //! `cosface evaluate`: a model, or embeddings alone, measured on pairs of faces.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use cosface::{Embedder, Features};
+use cosface::{Embedder, Features, rule_of};
 use eval::embeddings::SetRule;
 use eval::evaluation::TarAtFar;
 use eval::interval::Bootstrap;
@@ -115,7 +116,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ),
         false => format!("model {}", evaluation.model.fingerprint),
     };
-    fs_err::write(arguments.out.join("table.md"), markdown(&[(&title, &evaluation)]))?;
+    let table = markdown(&[(&title, &evaluation)]);
+    net::atomic_file::write(&arguments.out.join("table.md"), |file| -> io::Result<()> {
+        file.write_all(table.as_bytes())
+    })?;
     let report = Report { title, subtitle, sections: evaluation_sections(&evaluation) };
     report.write(&arguments.out.join("report.html"))?;
     terminal::say(&summary(&[("", &evaluation)]));
@@ -171,21 +175,18 @@ fn vectors_of_images(
         fingerprint: embedder.model().fingerprint().to_string(),
     };
     // Nothing is left to refuse but the images themselves, and a directory that cannot be made should not cost them.
+    let made = !arguments.out.exists();
     fs_err::create_dir_all(&arguments.out)?;
     let names = files.iter().map(|file| file.display().to_string()).collect();
-    let vectors = embed(&mut embedder, files, arguments.resize, settings.feature_rule)?;
+    let vectors = embed(&mut embedder, files, arguments.resize, settings.feature_rule).inspect_err(|_| {
+        if made {
+            // The error of the images is the one to report.
+            let _ = fs_err::remove_dir(&arguments.out);
+        }
+    })?;
     match arguments.format.names_sets() {
         true => Ok(Embeddings::new(names, vectors)?.sets_of(protocol, arguments.set_rule)?),
         false => Ok(vectors),
-    }
-}
-
-/// The feature rule that a card's flip rule names.
-pub(crate) fn rule_of(flip: FlipRule) -> FeatureRule {
-    match flip {
-        FlipRule::None => FeatureRule::Image,
-        FlipRule::Concatenated => FeatureRule::Concatenated,
-        FlipRule::Summed => FeatureRule::Summed,
     }
 }
 

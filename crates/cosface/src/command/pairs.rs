@@ -71,11 +71,6 @@ struct Pair {
 fn pairs_of_fold(members: &[&Identity], most: usize) -> Vec<Pair> {
     let mut pairs = Vec::new();
     let mut seen = HashSet::new();
-    let mut add = |first: usize, second: usize, one_person: bool| {
-        if seen.insert((first.min(second), first.max(second))) {
-            pairs.push(Pair { images: [first, second], one_person });
-        }
-    };
     let image = |person: &Identity, at: usize| person.images.start + at % person.images.len();
     for (place, person) in members.iter().enumerate() {
         let count = match person.images.len() {
@@ -83,12 +78,16 @@ fn pairs_of_fold(members: &[&Identity], most: usize) -> Vec<Pair> {
             images => images.min(most),
         };
         for at in 0..count {
-            add(image(person, at), image(person, at + 1), true);
+            pairs.push(Pair { images: [image(person, at), image(person, at + 1)], one_person: true });
         }
         for at in 0..count {
             let other = members[(place + 1 + at % (members.len() - 1)) % members.len()];
-            // Not the image of the same number, so that the other's turn does not give the same pair.
-            add(image(person, at), image(other, at + 1), false);
+            let first = image(person, at);
+            // The other's turn may have given a pair already.
+            let second = (1..=other.images.len())
+                .map(|shift| image(other, at + shift))
+                .find(|&second| seen.insert((first.min(second), first.max(second))));
+            pairs.extend(second.map(|second| Pair { images: [first, second], one_person: false }));
         }
     }
     pairs

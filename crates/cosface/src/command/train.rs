@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
-use cosface::Embedder;
+use cosface::{Embedder, rule_of};
 use data::{Reader, Store, StoreError, Unreadable};
 use engine::Pool;
 use eval::interval::Bootstrap;
@@ -24,7 +24,7 @@ use train::recipe::{self, CheckedRecipe};
 use train::run::RunDirectory;
 
 use super::advise;
-use super::evaluate::{evaluate, find_images, rule_of};
+use super::evaluate::{evaluate, find_images};
 use super::terminal::{self, Advised, Stage};
 
 #[derive(Debug, clap::Args)]

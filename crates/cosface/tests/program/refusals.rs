@@ -275,13 +275,15 @@ fn pairs_that_name_a_missing_image_are_refused_never_skipped() {
             "--out",
             &text("evaluation"),
         ]);
-        assert_eq!(files_below(&workshop.path("evaluation")), [""; 0], "{}", outcome.stderr);
+        assert!(!workshop.path("evaluation").exists(), "{}", outcome.stderr);
         outcome
     };
     let missing = "2 1\np0\t1\t2\np0\t1\tp1\t1\np0\t1\t9\np1\t2\tp0\t2\n";
     evaluate(missing).refused(&["pairs.txt", "1 of them are missing", "p0/p0_0009"]);
     evaluate("2 1\np0\t1\t2\np0\t1\tp1\n").refused(&["pairs.txt, line 3", "p0\\t1\\tp1"]);
     evaluate("three\n").refused(&["pairs.txt, line 1", "three"]);
+    fs_err::write(workshop.path("people/p0/p0_0002.png"), "no image").unwrap();
+    evaluate(&missing.replace('9', "3")).refused(&["p0/p0_0002.png", "the content is not"]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use train::recipe::{self, CheckedRecipe};
 use train::run::RunDirectory;
 
 use super::median;
-use crate::command::terminal;
+use crate::command::terminal::Stage;
 
 const PEOPLE: u32 = 32;
 const IMAGES: u32 = 8;
@@ -48,6 +48,7 @@ pub(super) fn run(batch: usize, threads: usize) -> anyhow::Result<()> {
     let supplies = SUPPLIES.map(|(_, settings)| Supply::open(&faces, batch, threads, settings));
     let supplies = supplies.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     let mut rounds = vec![Vec::new(); supplies.len()];
+    let mut stage = Stage::start("train", (ROUNDS * supplies.len()) as u64);
     for round in 0..ROUNDS {
         // A drift of the machine's speed meets each first and each last.
         let mut order: Vec<usize> = (0..supplies.len()).collect();
@@ -58,8 +59,10 @@ pub(super) fn run(batch: usize, threads: usize) -> anyhow::Result<()> {
             let directory = place.path().join(format!("run-{round}-{index}"));
             rounds[index].push(supplies[index].measure(&directory)?);
             fs_err::remove_dir_all(&directory)?;
+            stage.show(rounds.iter().map(|own| own.len() as u64).sum(), SUPPLIES[index].0);
         }
     }
+    stage.finish();
     let pool = Pool::new(threads)?;
     let images = (batch as u64 * (STEPS - SETTLED)) as f64;
     for ((name, _), (supply, own)) in SUPPLIES.iter().zip(supplies.iter().zip(&rounds)) {
@@ -88,7 +91,7 @@ pub(super) fn run(batch: usize, threads: usize) -> anyhow::Result<()> {
 
 fn write_faces(root: &Path) -> anyhow::Result<()> {
     let population = Population::new(7, 1.0, Template::HIGH);
-    let mut stage = terminal::Stage::start("faces", u64::from(PEOPLE * IMAGES));
+    let mut stage = Stage::start("faces", u64::from(PEOPLE * IMAGES));
     for person in 0..PEOPLE {
         let folder = root.join(format!("id{person}"));
         fs_err::create_dir_all(&folder)?;
