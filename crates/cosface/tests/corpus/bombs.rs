@@ -224,13 +224,11 @@ fn a_fold_beyond_every_count_is_refused() {
 #[test]
 fn patterns_of_names_are_matched_in_a_time_that_grows_with_the_name_alone() {
     let tensor = "x".repeat(1000);
-    let text = format!(
-        "licence = \"none\"\n[network]\nfamily = \"mobilefacenet\"\ninput = [112, 96]\nfeature = 8\n\
+    let text = "licence = \"none\"\n[network]\nfamily = \"mobilefacenet\"\ninput = [112, 96]\nfeature = 8\n\
          [preprocessing]\nheight = 112\nwidth = 96\nchannel_order = \"bgr\"\nmean = [0.0, 0.0, 0.0]\n\
          scale = [1.0, 1.0, 1.0]\ntemplate = \"unaligned\"\nflip = \"none\"\n\
-         [names.rename]\n\"{{*a}}x{{*b}}x{{*c}}x{{*d}}y\" = \"n\"\n"
-    );
-    let description: net::ImportDescription = toml::from_str(&text).unwrap();
+         [names.rename]\n\"{*a}x{*b}x{*c}x{*d}y\" = \"n\"\n";
+    let description: net::ImportDescription = toml::from_str(text).unwrap();
     let values = net::tensor_file::Values::F32(vec![0.0]);
     let tensors = [(tensor, net::tensor_file::Array { shape: vec![1], values })];
     assert!(description.import(tensors.into_iter().collect(), String::new()).is_err());

@@ -26,8 +26,8 @@ pub(super) const RANK_AT_MOST: usize = 8;
 /// Number of elements, where it can be counted: the product of the sides other than 0 must fit, too, so that steps
 /// from one element to the next can be computed.
 pub(super) fn elements(dims: &[usize]) -> Option<usize> {
-    let sides = dims.iter().filter(|side| **side > 0);
-    let product = sides.fold(Some(1_usize), |product, side| product?.checked_mul(*side))?;
+    let mut sides = dims.iter().filter(|side| **side > 0);
+    let product = sides.try_fold(1_usize, |product, side| product.checked_mul(*side))?;
     Some(if dims.contains(&0) { 0 } else { product })
 }
 
