@@ -215,7 +215,7 @@ fn detector(bytes: &[u8]) -> bool {
     };
     POOL.with(|cell| {
         let pool = cell.get_or_init(|| engine::Pool::new(1).expect("a thread"));
-        for (width, height) in [(40, 56), (96, 64)] {
+        for (width, height) in [(40, 56), (96, 96)] {
             drop(detector.detect(pool, &image::RgbImage::new(width, height)));
         }
     });
