@@ -23,6 +23,10 @@ pub use tree::Place;
 
 use tree::Tree;
 
+/// Largest recipe, in bytes; the longest here has a hundredth of it. Finding the line of every value takes a time that
+/// grows with the square.
+pub const RECIPE_BYTES_AT_MOST: u64 = 1 << 18;
+
 /// Reads a recipe file, applies overrides such as `loss.m=0.4`, and checks the result.
 ///
 /// Relative paths in the recipe, those of overrides too, are taken from the directory of the file.
@@ -30,6 +34,10 @@ use tree::Tree;
 /// # Errors
 /// Every problem of a recipe, with the place where it was written.
 pub fn load(path: &Path, overrides: &[String]) -> Result<CheckedRecipe, RecipeError> {
+    let bytes = fs_err::metadata(path).map_err(RecipeError::Read)?.len();
+    if bytes > RECIPE_BYTES_AT_MOST {
+        return Err(RecipeError::TooLarge { path: path.to_owned(), bytes });
+    }
     let text = fs_err::read_to_string(path).map_err(RecipeError::Read)?;
     let tree = Tree::parse(&text, &path.display().to_string())?;
     let base = std::path::absolute(path).map_err(RecipeError::Read)?;

@@ -256,6 +256,14 @@ fn relative_paths_start_at_the_recipe_and_absolute_ones_stay() {
 }
 
 #[test]
+fn a_file_larger_than_any_recipe_is_refused_before_it_is_read() {
+    let long = |bytes: usize| format!("{SMALLEST}#{}", "x".repeat(bytes - SMALLEST.len() - 1));
+    let refused = refusal(&long((1 << 18) + 1), &[]);
+    assert!(refused.starts_with("a recipe may have 262144 bytes, "), "{refused}");
+    assert!(load(&long(1 << 18), &[]).is_ok());
+}
+
+#[test]
 fn unknown_keys_name_the_nearest_known_one_with_file_and_line() {
     let refusals = [
         refusal(&with("[schedule]", "[optimizer]\nlearing_rate = 0.1\n[schedule]"), &[]),
