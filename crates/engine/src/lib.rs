@@ -1,6 +1,7 @@
 //! Runs a network on the processor: plans, kernels, the margin head and the optimizer.
 
 mod buffer;
+mod crew;
 mod gemm;
 mod gradients;
 mod head;
@@ -19,6 +20,6 @@ pub use head::{Centres, GROUPS, Head, HeadOutput, SHORTEST, Sample};
 pub use isa::{Isa, IsaError};
 pub use optimizer::{Sgd, SgdStep};
 pub use parameters::{Entry, Parameters};
-pub use plan::{EmbeddingPlan, EmbeddingPlanError, Pixels, PlanError, TrainingPlan};
+pub use plan::{EmbeddingPlan, EmbeddingPlanError, Pixels, PlanError, StepTime, TrainingPlan};
 pub use pool::{Pool, PoolError};
 pub use precision::Precision;

@@ -19,16 +19,6 @@ pub(crate) fn chunk(channels: usize) -> usize {
     (16 * 1024 / channels).max(1) * channels
 }
 
-/// Copies `values` to every row of `target`.
-///
-/// # Shapes
-/// `values` `[channels]`, `target` `[rows, channels]`.
-pub(crate) fn broadcast(pool: &Pool, values: &[f32], target: &mut [f32]) {
-    pool.run_chunks(target, chunk(values.len()), |_, target| {
-        target.chunks_exact_mut(values.len()).for_each(|row| row.copy_from_slice(values));
-    });
-}
-
 /// Adds to `sums`, `[width]`, what `part` adds to zeros for each range of rows, in order of the ranges.
 ///
 /// `partials` is scratch of at least `PARTS * width` floats.
@@ -70,8 +60,8 @@ pub(crate) fn add_sums(pool: &Pool, values: &[f32], partials: &mut [f32], sums: 
 pub(crate) enum Term {
     /// `x`.
     Value,
-    /// `(x - mean)^2`.
-    SquaredDeviation,
+    /// `x - mean`, and after the sums of all channels its square.
+    Deviation,
     /// `y`, and after the sums of all channels `y (x - mean)`.
     Gradient,
 }
@@ -79,13 +69,13 @@ pub(crate) enum Term {
 /// Adds to `sums` the terms of `x` (and `y`) row by row.
 ///
 /// # Shapes
-/// `x` and `y` `[rows, channels]`, `mean` `[channels]` or unused, `sums` `[channels]`, twice for
-/// [`Term::Gradient`].
+/// `x` and `y` `[rows, channels]`, `mean` `[channels]` or unused, `sums` `[channels]` for [`Term::Value`] and twice
+/// that for the others.
 ///
 /// # Panics
 /// When a length does not fit the others.
 pub(crate) fn sum_rows(isa: Isa, term: Term, x: &[f32], y: &[f32], mean: &[f32], sums: &mut [f32]) {
-    let channels = if term == Term::Gradient { sums.len() / 2 } else { sums.len() };
+    let channels = if term == Term::Value { sums.len() } else { sums.len() / 2 };
     assert!(x.len() == y.len() && x.len().is_multiple_of(channels), "rows of {channels} channels");
     assert!(term == Term::Value || mean.len() == channels, "a mean for each channel");
     #[expect(unsafe_code, reason = "adds whole vectors")]
@@ -93,8 +83,8 @@ pub(crate) fn sum_rows(isa: Isa, term: Term, x: &[f32], y: &[f32], mean: &[f32],
     unsafe {
         match term {
             Term::Value => by_vector!(isa, sum_values, (x: &[f32], sums: &mut [f32])),
-            Term::SquaredDeviation => {
-                by_vector!(isa, sum_squares, (x: &[f32], mean: &[f32], sums: &mut [f32]));
+            Term::Deviation => {
+                by_vector!(isa, sum_deviations, (x: &[f32], mean: &[f32], sums: &mut [f32]));
             }
             Term::Gradient => {
                 by_vector!(isa, sum_gradients, (x: &[f32], y: &[f32], mean: &[f32], sums: &mut [f32]));
@@ -153,19 +143,23 @@ unsafe fn sum_values<V: Vector>(x: &[f32], sums: &mut [f32]) {
 
 #[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
 #[inline(always)]
-unsafe fn sum_squares<V: Vector>(x: &[f32], mean: &[f32], sums: &mut [f32]) {
-    let channels = sums.len();
+unsafe fn sum_deviations<V: Vector>(x: &[f32], mean: &[f32], sums: &mut [f32]) {
+    let channels = mean.len();
+    let (sums, squares) = sums.split_at_mut(channels);
     by_columns!(x.len() / channels, channels, V::LANES, |channel, block| {
         let end = (channel + V::LANES).min(channels);
         // SAFETY: the caller promises the instruction set.
         unsafe {
             let (mut sum, mean) = (V::load_some(&sums[channel..end]), V::load_some(&mean[channel..end]));
+            let mut square = V::load_some(&squares[channel..end]);
             for row in block {
                 let x = load_ahead::<V>(x, row * channels + channel..row * channels + end, channels);
                 let deviation = x.subtract(mean);
-                sum = deviation.multiply_add(deviation, sum);
+                sum = sum.add(deviation);
+                square = deviation.multiply_add(deviation, square);
             }
             sum.store_some(&mut sums[channel..end]);
+            square.store_some(&mut squares[channel..end]);
         }
     });
 }
@@ -236,8 +230,10 @@ mod tests {
                 // Squares are below four.
                 let terms = 4 * rows;
                 assert_close(&run(Term::Value, channels), &expected(0, &|x, _, _| x), terms);
-                let squares = run(Term::SquaredDeviation, channels);
-                assert_close(&squares, &expected(0, &|x, _, mean| (x - mean).powi(2)), terms);
+                let both = run(Term::Deviation, 2 * channels);
+                assert_close(&both[..channels], &expected(0, &|x, _, mean| x - mean), terms);
+                let squares = expected(channels, &|x, _, mean| (x - mean).powi(2));
+                assert_close(&both[channels..], &squares, terms);
                 let both = run(Term::Gradient, 2 * channels);
                 assert_close(&both[..channels], &expected(0, &|_, y, _| y), terms);
                 let products = expected(channels, &|x, y, mean| y * (x - mean));

@@ -1,10 +1,12 @@
 //! Depthwise convolutions: every channel has a kernel of its own, `[taps][channels]`.
 
+use super::batch_norm::PartMoments;
 use super::column;
+use super::epilogue::Epilogue;
 use super::geometry::{Geometry, Tap};
 use crate::gemm::{Store, Vector, by_vector};
 use crate::isa::Isa;
-use crate::pool::Pool;
+use crate::pool::{Pool, Shared};
 
 /// Rows of grid positions that read neighbouring positions of `source`.
 #[derive(Clone, Copy)]
@@ -155,34 +157,62 @@ fn run_row(
     }
 }
 
-/// `target = source * weights (+ bias)`, channel by channel.
+/// `target = epilogue(source * weights)`, channel by channel; returns the rows in a part where `moments` are asked
+/// for.
 ///
 /// # Shapes
-/// `weights` `[taps, channels]`, `bias` `[channels]`; activations as `geometry` says, with equal channels.
+/// `weights` `[taps, channels]`; activations as `geometry` says, with equal channels. `moments` at least
+/// `[PARTS, 2, channels]`, of which the moments of parts of the rows are written as
+/// [`batch_norm::measure`](super::batch_norm::measure) does.
 pub(crate) fn forward(
     pool: &Pool,
     geometry: &Geometry,
     source: &[f32],
     weights: &[f32],
-    bias: Option<&[f32]>,
+    epilogue: Epilogue<'_>,
+    moments: Option<&mut [f32]>,
     target: &mut [f32],
-) {
+) -> Option<usize> {
     assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
     assert_eq!(target.len(), geometry.target_len(), "output of {geometry:?}");
     let taps = geometry.taps();
     let window = Window::of_targets(geometry, source, &taps);
-    let store = match bias {
-        None => Store::Replace,
-        Some(bias) => {
-            column::broadcast(pool, bias, target);
-            Store::Add
+    let (height, width, channels) = (geometry.target.height, geometry.target.width, window.channels);
+    let count = geometry.images * height;
+    let shared = Shared::new(target);
+    let finish = |row: usize| {
+        let place = [row / height, row % height, width, 1];
+        #[expect(unsafe_code, reason = "tasks share a tensor")]
+        // SAFETY: this row belongs to this task alone.
+        let target = unsafe { shared.range(row * width * channels..(row + 1) * width * channels) };
+        run_row(pool.isa(), window, weights, place, &mut *target, Store::Replace);
+        #[expect(unsafe_code, reason = "tasks share a tensor")]
+        // SAFETY: as above; `target` is not used meanwhile.
+        unsafe {
+            epilogue.apply(pool.isa(), shared, channels, row * width..(row + 1) * width, 0..channels);
         }
     };
-    let (height, width) = (geometry.target.height, geometry.target.width);
-    pool.run_chunks(target, width * window.channels, |row, target| {
-        let place = [row / height, row % height, width, 1];
-        run_row(pool.isa(), window, weights, place, target, store);
+    let Some(moments) = moments else {
+        pool.run(count, |row, _| finish(row));
+        return None;
+    };
+    let each = count.div_ceil(column::PARTS);
+    let moments = Shared::new(moments);
+    pool.run(count.div_ceil(each), |index, scratch| {
+        #[expect(unsafe_code, reason = "tasks share a buffer")]
+        // SAFETY: this part's moments belong to this task alone.
+        let sums = unsafe { moments.range(index * 2 * channels..(index + 1) * 2 * channels) };
+        let mut part = PartMoments::new(scratch.at_least(channels), sums);
+        for row in index * each..((index + 1) * each).min(count) {
+            finish(row);
+            #[expect(unsafe_code, reason = "tasks share a tensor")]
+            // SAFETY: this row belongs to this task alone.
+            let row = unsafe { shared.range(row * width * channels..(row + 1) * width * channels) };
+            part.add(pool.isa(), row);
+        }
+        part.finish();
     });
+    Some(each * width)
 }
 
 /// `d_source (=|+=) d_target * weights`, each target position handing its gradient back through its taps.
@@ -346,7 +376,23 @@ mod tests {
                 let full = reference::full_weights(channels, taps, &weights);
 
                 let mut target = vec![f32::NAN; geometry.target_len()];
-                forward(&pool, &geometry, &source, &weights, Some(&bias), &mut target);
+                let mut moments = vec![f32::NAN; column::PARTS * 2 * channels];
+                let epilogue = Epilogue::bias(Some(&bias));
+                let part =
+                    forward(&pool, &geometry, &source, &weights, epilogue, Some(&mut moments), &mut target);
+                let mut again = vec![f32::NAN; moments.len()];
+                for (index, rows) in target.chunks(part.unwrap() * channels).enumerate() {
+                    let (_, moments) = moments.split_at(index * 2 * channels);
+                    // One part holds all rows.
+                    let mut origin = vec![0.0; channels];
+                    let mut whole = PartMoments::new(&mut origin, &mut again[..2 * channels]);
+                    whole.add(Isa::Portable, rows);
+                    whole.finish();
+                    assert_close(&moments[..2 * channels], &again[..2 * channels], 100);
+                }
+                let mut unmeasured = vec![f32::NAN; geometry.target_len()];
+                forward(&pool, &geometry, &source, &weights, epilogue, None, &mut unmeasured);
+                assert_eq!(target, unmeasured);
                 assert_close(&target, &reference::convolution(&geometry, &source, &full, &bias), taps);
 
                 let (expected, d_full) =

@@ -1,14 +1,19 @@
 //! A network compiled for training: forward, keeping what the backward pass reads, and backward.
 
+use std::time::Duration;
+
 use net::{Network, Op, Role, Shape, Source};
 
 use super::arena::{Arena, Layout, Value};
+use super::fusion::{self, Followers};
 use super::node::{self, Kind};
+use super::times::{self, StepTime, timed};
 use super::{Pixels, PlanError, forward_only};
 use crate::buffer::Buffer;
 use crate::gemm::Store;
 use crate::gradients::Gradients;
 use crate::kernels::convolution::{Method, Weights};
+use crate::kernels::epilogue::{self, After, Epilogue};
 use crate::kernels::{Geometry, batch_norm, column, convolution, depthwise, dropout, pointwise, prelu};
 use crate::parameters::{Entry, Parameters};
 use crate::pool::Pool;
@@ -25,6 +30,9 @@ pub struct TrainingPlan {
     workspace: Buffer,
     partials: Buffer,
     dropout_seed: u64,
+    /// Rows in a part of the moments in `partials`, when the last step took those of its output.
+    measured: Option<usize>,
+    times: Vec<StepTime>,
 }
 
 /// A node with the places of its values.
@@ -33,11 +41,15 @@ struct Planned {
     sources: Vec<Value>,
     output: Value,
     geometry: Option<(Geometry, Kind)>,
+    /// What this node's step does of the nodes after it: the forward pass of them all, and the backward pass of the
+    /// rectifier.
+    followers: Followers,
     /// Mean and inverse deviation of a batch normalisation, then room for the map made of them.
     moments: Option<[Value; 2]>,
     /// Gradient of the output; `None` for a node that does not lead to the feature.
     d_output: Option<Value>,
-    /// Gradients of the sources, but for those that need none or share `d_output`.
+    /// Gradients of the sources, but for those that need none or share `d_output`. One that is `d_output` itself is
+    /// overwritten.
     d_sources: Vec<Option<(Value, Store)>>,
 }
 
@@ -67,9 +79,21 @@ impl TrainingPlan {
                 let channels = geometry.source.channels;
                 return Err(PlanError::Groups { node: node.name.clone(), groups, channels });
             }
-            let sources: Vec<Value> =
+            let mut sources: Vec<Value> =
                 node.inputs.iter().map(|&source| value_of(source, image, &nodes)).collect();
-            let output = layout.value(batch * shapes[index].elements(), index);
+            let leader = (index.saturating_sub(2)..index)
+                .find(|&leader| nodes[leader].followers.nodes().any(|follower| follower == index));
+            let followers = match node.op {
+                Op::BatchNorm(_) | Op::PRelu(_) if leader.is_none() => Followers::of(network, index),
+                _ => Followers::default(),
+            };
+            if let Some(sum) = followers.sum {
+                sources.push(value_of(sum.other, image, &nodes));
+            }
+            let output = match leader {
+                Some(leader) => nodes[leader].output,
+                None => layout.value(batch * shapes[index].elements(), index),
+            };
             let moments = match node.op {
                 Op::BatchNorm(_) if batch * shapes[index].positions() < 2 => {
                     return Err(PlanError::BatchOfOne { node: node.name.clone(), batch });
@@ -81,11 +105,14 @@ impl TrainingPlan {
                 }
                 _ => None,
             };
-            // The backward pass of these reads their input again.
-            let kept = !matches!(node.op, Op::Add | Op::Dropout(_));
-            let last = if kept { backward_step(count, index) } else { index };
-            sources.iter().for_each(|&source| layout.touch(source, last));
-            nodes.push(Planned { sources, output, geometry, moments, d_output: None, d_sources: Vec::new() });
+            // The backward pass of most reads their first input again.
+            let kept = leader.is_none() && !matches!(node.op, Op::Add | Op::Dropout(_));
+            for (place, &source) in sources.iter().enumerate() {
+                let last = if kept && place == 0 { backward_step(count, index) } else { index };
+                layout.touch(source, last);
+            }
+            let (d_output, d_sources) = (None, Vec::new());
+            nodes.push(Planned { sources, output, geometry, followers, moments, d_output, d_sources });
         }
         if let Some(last) = nodes.last() {
             layout.touch(last.output, count);
@@ -97,11 +124,12 @@ impl TrainingPlan {
                     let method = Method::of(pool, &geometry, Weights::Changing);
                     (convolution::forward_weights_len(pool, method, &geometry)
                         + convolution::forward_workspace_len(pool, method, &geometry))
-                    .max(convolution::input_gradient_workspace_len(pool, method, &geometry))
-                    .max(convolution::weight_gradient_workspace_len(pool, method, &geometry))
+                    .max(convolution::gradients_workspace_len(pool, method, &geometry))
                 },
             );
+        let times = (0..count).map(|index| step_time(network, &shapes, &nodes, batch, index)).collect();
         Ok(TrainingPlan {
+            times,
             workspace: Buffer::zeros(workspace.max().unwrap_or(0)),
             partials: Buffer::zeros(node::partials_len(network, &shapes)),
             network: network.clone(),
@@ -110,6 +138,7 @@ impl TrainingPlan {
             image,
             arena: layout.place(),
             dropout_seed: 0,
+            measured: None,
         })
     }
 
@@ -129,8 +158,15 @@ impl TrainingPlan {
         let image = self.arena.write(self.image);
         assert_eq!(pixels.bytes.len(), image.len(), "bytes of a batch of {} images", self.batch);
         pointwise::normalise(pool, pixels.bytes, pixels.mean, pixels.scale, image);
+        let mut done = 0;
         for index in 0..self.nodes.len() {
-            self.forward_node(pool, parameters, index);
+            if index < done {
+                continue;
+            }
+            done = index + 1 + self.nodes[index].followers.nodes().count();
+            let mut time = Duration::ZERO;
+            timed(&mut time, || self.forward_node(pool, parameters, index));
+            self.times[index].forward = time;
         }
         self.features()
     }
@@ -166,20 +202,24 @@ impl TrainingPlan {
                 };
                 let ([source], output) = self.arena.read_write([source], planned.output);
                 let weights = required(Role::Weight);
-                let bias = node::parameter(entries, trained, index, Role::Bias);
-                match kind {
+                let epilogue = Epilogue::bias(node::parameter(entries, trained, index, Role::Bias));
+                let moments =
+                    fusion::is_normalised(&self.network, index).then_some(self.partials.as_mut_slice());
+                self.measured = match kind {
                     Kind::Full => {
                         let method = Method::of(pool, &geometry, Weights::Changing);
                         let len = convolution::forward_weights_len(pool, method, &geometry);
                         let (panels, workspace) = self.workspace.as_mut_slice().split_at_mut(len);
                         convolution::rearrange_forward(pool, method, &geometry, weights, panels);
                         convolution::forward(
-                            pool, method, &geometry, source, panels, bias, workspace, output,
-                        );
+                            pool, method, &geometry, source, panels, epilogue, moments, workspace, output,
+                        )
                     }
-                    Kind::Depthwise => depthwise::forward(pool, &geometry, source, weights, bias, output),
+                    Kind::Depthwise => {
+                        depthwise::forward(pool, &geometry, source, weights, epilogue, moments, output)
+                    }
                     Kind::Grouped(_) => unreachable!("groups are refused when a plan is made"),
-                }
+                };
             }
             Op::BatchNorm(settings) => {
                 let Some([moments, map]) = planned.moments else { unreachable!("batch norms keep moments") };
@@ -187,11 +227,15 @@ impl TrainingPlan {
                 let channels = kept.len() / 2;
                 let (mean, inverse_deviation) = kept.split_at_mut(channels);
                 let [running_mean, running_variance] = running(entries, statistics, index);
-                batch_norm::moments(
-                    pool,
-                    input,
+                let partials = self.partials.as_mut_slice();
+                let measured = self.measured.take();
+                let rows_in_part =
+                    measured.unwrap_or_else(|| batch_norm::measure(pool, input, channels, partials));
+                batch_norm::merge(
+                    partials,
+                    input.len() / channels,
+                    rows_in_part,
                     settings.epsilon,
-                    self.partials.as_mut_slice(),
                     &mut batch_norm::Moments { mean, inverse_deviation },
                     &mut batch_norm::Running {
                         mean: running_mean,
@@ -204,13 +248,23 @@ impl TrainingPlan {
                 let (scale, shift) = coefficients.split_at_mut(channels);
                 let (gamma, beta) = (required(Role::Gamma), required(Role::Beta));
                 batch_norm::coefficients(gamma, beta, mean, inverse_deviation, scale, shift);
-                let ([source, coefficients], output) = self.arena.read_write([source, map], planned.output);
+                let other = planned.sources[planned.sources.len() - 1];
+                let ([source, other, coefficients], output) =
+                    self.arena.read_write([source, other, map], planned.output);
                 let (scale, shift) = coefficients.split_at(channels);
-                batch_norm::affine(pool, source, scale, shift, output);
+                let slopes = planned.followers.rectifier;
+                let slopes = slopes.map(|node| node::required(entries, trained, node, Role::Slope));
+                let residual = planned.followers.sum.map(|_| other);
+                let after = After { slopes, residual };
+                epilogue::map(pool, source, channels, Some([scale, shift]), after, output);
             }
             Op::PRelu(_) => {
-                let ([source], output) = self.arena.read_write([source], planned.output);
-                prelu::forward(pool, source, required(Role::Slope), output);
+                let other = planned.sources[planned.sources.len() - 1];
+                let ([source, other], output) = self.arena.read_write([source, other], planned.output);
+                let slopes = required(Role::Slope);
+                let residual = planned.followers.sum.map(|_| other);
+                let after = After { slopes: Some(slopes), residual };
+                epilogue::map(pool, source, slopes.len(), None, after, output);
             }
             Op::Add => {
                 let ([first, second], output) =
@@ -243,10 +297,21 @@ impl TrainingPlan {
         assert_eq!(d_features.len(), target.len(), "gradients of the features of a batch");
         target.copy_from_slice(d_features);
         for index in (0..self.nodes.len()).rev() {
-            if let Some(d_output) = self.nodes[index].d_output {
-                self.backward_node(pool, parameters, gradients, index, d_output);
+            let followed = index.checked_sub(1).and_then(|leader| self.nodes[leader].followers.rectifier);
+            if let Some(d_output) = self.nodes[index].d_output
+                && followed != Some(index)
+            {
+                let mut time = Duration::ZERO;
+                timed(&mut time, || self.backward_node(pool, parameters, gradients, index, d_output));
+                self.times[index].backward = time;
             }
         }
+    }
+
+    /// The steps of the plan with the times of the last passes.
+    #[must_use]
+    pub fn times(&self) -> &[StepTime] {
+        &self.times
     }
 
     fn backward_node(
@@ -268,57 +333,76 @@ impl TrainingPlan {
                 let Some((geometry, kind)) = planned.geometry else {
                     unreachable!("convolutions have a geometry")
                 };
-                let (input, d_target) = (self.arena.read(source), self.arena.read(d_output));
+                let d_target = self.arena.read(d_output);
                 if let Some(d_bias) = gradients.of(entries, index, Role::Bias) {
                     column::add_sums(pool, d_target, partials, d_bias);
                 }
-                if let Some(d_weights) = gradients.of(entries, index, Role::Weight) {
-                    match kind {
-                        Kind::Full => {
-                            let method = Method::of(pool, &geometry, Weights::Changing);
-                            let workspace = self.workspace.as_mut_slice();
-                            convolution::weight_gradient(
-                                pool, method, &geometry, input, d_target, workspace, d_weights,
-                            );
-                        }
-                        Kind::Depthwise => {
-                            depthwise::weight_gradient(pool, &geometry, input, d_target, partials, d_weights);
-                        }
-                        Kind::Grouped(_) => unreachable!("groups are refused when a plan is made"),
+                let [d_weights] = gradients.of_several(entries, [(index, Role::Weight)]);
+                let (input, d_target, d_source) = match d_source {
+                    Some((d_source, store)) => {
+                        let ([input, d_target], d_source) =
+                            self.arena.read_write([source, d_output], d_source);
+                        (input, d_target, Some((d_source, store)))
                     }
-                }
-                let Some((d_source, store)) = d_source else { return };
-                let ([d_target], d_source) = self.arena.read_write([d_output], d_source);
+                    None => (self.arena.read(source), d_target, None),
+                };
                 let weights = required(Role::Weight);
                 match kind {
                     Kind::Full => {
-                        let workspace = self.workspace.as_mut_slice();
                         let method = Method::of(pool, &geometry, Weights::Changing);
-                        convolution::input_gradient(
-                            pool, method, &geometry, d_target, weights, workspace, d_source, store,
+                        let workspace = self.workspace.as_mut_slice();
+                        convolution::gradients(
+                            pool, method, &geometry, input, d_target, weights, workspace, d_weights, d_source,
                         );
                     }
                     Kind::Depthwise => {
-                        depthwise::input_gradient(pool, &geometry, d_target, weights, d_source, store);
+                        depthwise::weight_gradient(pool, &geometry, input, d_target, partials, d_weights);
+                        if let Some((d_source, store)) = d_source {
+                            depthwise::input_gradient(pool, &geometry, d_target, weights, d_source, store);
+                        }
                     }
                     Kind::Grouped(_) => unreachable!("groups are refused when a plan is made"),
                 }
             }
             Op::BatchNorm(_) => {
-                let Some([moments, _]) = planned.moments else { unreachable!("batch norms keep moments") };
+                let Some([moments, map]) = planned.moments else { unreachable!("batch norms keep moments") };
                 let Some((d_source, store)) = d_source else { return };
-                let ([source, kept, d_target], d_source) =
-                    self.arena.read_write([source, moments, d_output], d_source);
+                let ([Some(source), Some(kept), Some(coefficients), d_target], d_source) =
+                    self.arena.read_others_write([source, moments, map, d_output], d_source)
+                else {
+                    unreachable!("only the gradient is overwritten")
+                };
                 let (mean, inverse_deviation) = kept.split_at(kept.len() / 2);
-                let saved =
-                    batch_norm::Saved { source, gamma: required(Role::Gamma), mean, inverse_deviation };
-                let [d_gamma, d_beta] = gradients.of_two(entries, index, [Role::Gamma, Role::Beta]);
-                batch_norm::backward(pool, saved, d_target, d_source, store, partials, d_gamma, d_beta);
+                let (scale, shift) = coefficients.split_at(mean.len());
+                let rectifier = planned.followers.rectifier;
+                let rectified = rectifier.map(|node| {
+                    let slopes = node::required(entries, parameters.trained(), node, Role::Slope);
+                    batch_norm::Rectified { scale, shift, slopes }
+                });
+                let gamma = required(Role::Gamma);
+                let saved = batch_norm::Saved { source, gamma, mean, inverse_deviation, rectified };
+                let norm = [(index, Role::Gamma), (index, Role::Beta)];
+                let into = match rectifier {
+                    None => {
+                        let [d_gamma, d_beta] = gradients.of_several(entries, norm);
+                        batch_norm::ParameterGradients { d_gamma, d_beta, d_slopes: None }
+                    }
+                    Some(node) => {
+                        let all = [norm[0], norm[1], (node, Role::Slope)];
+                        let [d_gamma, d_beta, d_slopes] = gradients.of_several(entries, all);
+                        batch_norm::ParameterGradients { d_gamma, d_beta, d_slopes: Some(d_slopes) }
+                    }
+                };
+                batch_norm::backward(pool, saved, d_target, d_source, store, partials, into);
             }
             Op::PRelu(_) => {
                 let Some((d_source, store)) = d_source else { return };
                 let Some(d_slopes) = gradients.of(entries, index, Role::Slope) else { return };
-                let ([source, d_target], d_source) = self.arena.read_write([source, d_output], d_source);
+                let ([Some(source), d_target], d_source) =
+                    self.arena.read_others_write([source, d_output], d_source)
+                else {
+                    unreachable!("only the gradient is overwritten")
+                };
                 let slopes = required(Role::Slope);
                 prelu::backward(pool, source, slopes, d_target, d_source, store, partials, d_slopes);
             }
@@ -340,6 +424,24 @@ impl TrainingPlan {
             other => unreachable!("{} is refused when a plan is made", other.name()),
         }
     }
+}
+
+fn step_time(network: &Network, shapes: &[Shape], nodes: &[Planned], batch: usize, index: usize) -> StepTime {
+    let node = &network.nodes[index];
+    let (mut kind, multiply_adds) = match nodes[index].geometry {
+        Some((geometry, kind)) => times::convolution(&geometry, kind),
+        None => (node.op.name().to_owned(), 0),
+    };
+    let inputs = node.inputs.iter().map(|&source| network.shape_of(source, shapes).elements());
+    let mut floats = batch * (inputs.sum::<usize>() + shapes[index].elements());
+    for follower in nodes[index].followers.nodes() {
+        kind.push_str(" + ");
+        kind.push_str(network.nodes[follower].op.name());
+    }
+    if nodes[index].followers.sum.is_some() {
+        floats += batch * shapes[index].elements();
+    }
+    StepTime::new(&node.name, kind, multiply_adds, floats)
 }
 
 fn value_of(source: Source, image: Value, nodes: &[Planned]) -> Value {
@@ -375,7 +477,8 @@ fn running<'a>(entries: &[Entry], statistics: &'a mut [f32], node: usize) -> [&'
 /// Decides where every gradient of an activation lies, from the last node to the first.
 ///
 /// A sum hands its gradient to both summands unchanged. The earlier one takes over the memory; the other reads
-/// the same memory where that is safe, and gets a copy where it is not: see [`may_share`].
+/// the same memory where that is safe, and gets a copy where it is not: see [`may_share`]. Normalisations and rectifiers
+/// overwrite the gradient that comes in with the one that goes out, unless summands share it.
 fn plan_gradients(
     network: &Network,
     shapes: &[Shape],
@@ -384,6 +487,8 @@ fn plan_gradients(
     nodes: &mut [Planned],
 ) {
     let count = nodes.len();
+    // Gradients that two summands read, which neither may overwrite.
+    let mut shared: Vec<Value> = Vec::new();
     if let Some(last) = nodes.last_mut() {
         last.d_output = Some(layout.value(batch * shapes[count - 1].elements(), count));
     }
@@ -391,7 +496,15 @@ fn plan_gradients(
         let Some(d_output) = nodes[index].d_output else { continue };
         let step = backward_step(count, index);
         layout.touch(d_output, step);
+        if let Some(leader) =
+            index.checked_sub(1).filter(|&node| nodes[node].followers.rectifier == Some(index))
+        {
+            nodes[leader].d_output = Some(d_output);
+            continue;
+        }
         let inputs = &network.nodes[index].inputs;
+        let may_overwrite =
+            matches!(network.nodes[index].op, Op::BatchNorm(_) | Op::PRelu(_)) && !shared.contains(&d_output);
         let mut d_sources = vec![None; inputs.len()];
         let mut order: Vec<usize> = (0..inputs.len()).collect();
         order.sort_by_key(|&input| match inputs[input] {
@@ -405,12 +518,17 @@ fn plan_gradients(
                 && may_share(network, index, inputs, rank, source);
             if share {
                 nodes[source].d_output = Some(d_output);
+                shared.push(d_output);
                 continue;
             }
             d_sources[input] = Some(match nodes[source].d_output {
                 Some(value) => {
                     layout.touch(value, step);
                     (value, Store::Add)
+                }
+                None if may_overwrite => {
+                    nodes[source].d_output = Some(d_output);
+                    (d_output, Store::Replace)
                 }
                 None => {
                     let value = layout.value(batch * shapes[source].elements(), step);
@@ -521,7 +639,42 @@ mod tests {
                 ("last", Op::Add, &["second", "prelu"]),
                 ("fc", linear(3), &["last"]),
             ]),
+            chains(),
         ]
+    }
+
+    /// A convolution of 1 x 1.
+    fn pointwise(out_channels: usize) -> Op {
+        let init = Init::Gaussian { deviation: 0.3 };
+        let (kernel, stride, padding, groups, bias) = ([1, 1], 1, 0, 1, false);
+        Op::Convolution(Convolution { out_channels, kernel, stride, padding, groups, bias, init })
+    }
+
+    /// Everything that a step can do on the way, and a normalisation and a rectifier that come too early for it.
+    fn chains() -> Network {
+        network(&[
+            ("open", convolution(4, 1, 1, false), &["image"]),
+            ("open_norm", NORM, &["open"]),
+            ("open_prelu", PRELU, &["open_norm"]),
+            ("expand", pointwise(6), &["open_prelu"]),
+            ("expand_norm", NORM, &["expand"]),
+            ("expand_prelu", PRELU, &["expand_norm"]),
+            ("depthwise", convolution(6, 1, 6, true), &["expand_prelu"]),
+            ("depthwise_norm", NORM, &["depthwise"]),
+            ("depthwise_prelu", PRELU, &["depthwise_norm"]),
+            ("project", pointwise(4), &["depthwise_prelu"]),
+            ("project_norm", NORM, &["project"]),
+            ("unit", Op::Add, &["open_prelu", "project_norm"]),
+            ("early_norm", NORM, &["unit"]),
+            ("early_prelu", PRELU, &["early_norm"]),
+            ("second", convolution(4, 1, 1, true), &["early_norm"]),
+            ("second_prelu", PRELU, &["second"]),
+            ("third", Op::Add, &["second_prelu", "early_prelu"]),
+            ("last_norm", NORM, &["third"]),
+            ("last_prelu", PRELU, &["last_norm"]),
+            ("last", Op::Add, &["last_prelu", "third"]),
+            ("fc", linear(3), &["last"]),
+        ])
     }
 
     const BATCH: usize = 3;
@@ -569,6 +722,7 @@ mod tests {
                 let named = parameters.trained_to_weights(gradients.values());
                 for (name, gradient) in named.iter() {
                     for index in (0..gradient.values.len()).step_by(1 + gradient.values.len() / 7) {
+                        // Small against the distance of most values from the kink of a rectifier.
                         let step = 1e-5;
                         let at = |by: f64| {
                             let mut moved = weights.clone();
@@ -579,7 +733,7 @@ mod tests {
                             (objective(&moved), taken)
                         };
                         // Steps that f32 can represent: the slope is taken over those really made.
-                        let ((up, up_by), (down, down_by)) = (at(step * 100.0), at(-step * 100.0));
+                        let ((up, up_by), (down, down_by)) = (at(step), at(-step));
                         let slope = (up - down) / (up_by - down_by);
                         let actual = f64::from(gradient.values[index]);
                         let scale = slope.abs().max(1.0);
