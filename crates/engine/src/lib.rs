@@ -4,6 +4,8 @@ mod buffer;
 mod crew;
 mod gemm;
 mod gradients;
+#[cfg(test)]
+mod guard;
 mod head;
 mod isa;
 mod kernels;

@@ -1,5 +1,6 @@
 //! Convolutions without groups, and linear layers, by whichever method costs least for their shapes.
 
+use super::batch_norm::Pending;
 use super::dense;
 use super::direct;
 use super::epilogue::Epilogue;
@@ -130,6 +131,11 @@ pub(crate) fn forward(
     finished::measured(pool, done, moments, channels, target)
 }
 
+/// Whether [`dense::gradients`] is how the gradients are computed, which takes a pending one.
+pub(crate) fn takes_pending(pool: &Pool, method: Method, geometry: &Geometry) -> bool {
+    method == Method::Direct && dense::applies(pool.isa(), geometry)
+}
+
 /// Floats that [`gradients`] needs for rearranged weights, transforms and sums.
 pub(crate) fn gradients_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
     match method {
@@ -146,8 +152,13 @@ pub(crate) fn gradients_workspace_len(pool: &Pool, method: Method, geometry: &Ge
 /// `d_weights += transposed source * d_target`, the gradient with respect to the weights, and, where it is wanted,
 /// `d_source (=|+=) d_target * transposed weights`, that with respect to the activations.
 ///
+/// A gradient that is pending in a normalisation after this is written on the way, see [`takes_pending`].
+///
 /// # Shapes
 /// `weights` and `d_weights` `[taps, in, out]`; `workspace` is [`gradients_workspace_len`] floats.
+///
+/// # Panics
+/// When a gradient is pending that is not taken, or a length does not fit.
 #[expect(clippy::too_many_arguments, reason = "two gradients have this many operands")]
 pub(crate) fn gradients(
     pool: &Pool,
@@ -155,14 +166,18 @@ pub(crate) fn gradients(
     geometry: &Geometry,
     source: &[f32],
     d_target: &[f32],
+    pending: Option<Pending<'_>>,
     weights: &[f32],
     workspace: &mut [f32],
     d_weights: &mut [f32],
     d_source: Option<(&mut [f32], Store)>,
 ) {
+    assert!(pending.is_none() || takes_pending(pool, method, geometry), "a pending gradient of {geometry:?}");
     match method {
         Method::Direct if dense::applies(pool.isa(), geometry) => {
-            dense::gradients(pool, geometry, source, d_target, weights, workspace, d_weights, d_source);
+            dense::gradients(
+                pool, geometry, source, d_target, pending, weights, workspace, d_weights, d_source,
+            );
         }
         Method::Direct => {
             direct::weight_gradient(pool, geometry, source, d_target, d_weights);

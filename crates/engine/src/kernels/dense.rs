@@ -1,6 +1,7 @@
 //! Both gradients of a convolution of 1 x 1 with stride 1, whose rows are the activations themselves, in one walk over
 //! the rows: each gradient that comes in is read once, while it is in a cache for both products.
 
+use super::batch_norm::Pending;
 use super::column;
 use super::geometry::Geometry;
 use crate::gemm::{
@@ -40,6 +41,9 @@ pub(crate) fn workspace_len(isa: Isa, geometry: &Geometry) -> usize {
 
 /// `d_weights += transposed source * d_target` and, where it is wanted, `d_source (=|+=) d_target * transposed weights`.
 ///
+/// With a `pending` gradient of the normalisation that follows, `d_target` is the gradient of its output, and that of its
+/// input is written for some rows at a time, to a cache alone.
+///
 /// # Shapes
 /// `source` and `d_source` `[rows, in]`, `d_target` `[rows, out]`, `weights` and `d_weights` `[in, out]`; `workspace` is
 /// [`workspace_len`] floats.
@@ -52,6 +56,7 @@ pub(crate) fn gradients(
     geometry: &Geometry,
     source: &[f32],
     d_target: &[f32],
+    pending: Option<Pending<'_>>,
     weights: &[f32],
     workspace: &mut [f32],
     d_weights: &mut [f32],
@@ -78,30 +83,29 @@ pub(crate) fn gradients(
         let sums = Shared::new(sums);
         // The last rows of a tile read, without use, a little past the last column.
         let spare = row_block(isa) * inputs + Registers::of(isa).rows;
-        let (packed, rest) =
-            scratch.at_least(packed_rows_len(isa) + spare + all.len()).split_at_mut(packed_rows_len(isa));
-        let (copied, right) = rest.split_at_mut(spare);
+        let written = row_block(isa) * outputs;
+        let len = packed_rows_len(isa) + spare + written + all.len();
+        let (packed, rest) = scratch.at_least(len).split_at_mut(packed_rows_len(isa));
+        let (copied, rest) = rest.split_at_mut(spare);
+        let (written, right) = rest.split_at_mut(written);
         let last = ((part + 1) * each).min(rows);
         let mut store = Store::Replace;
         for start in (part * each..last).step_by(row_block(isa)) {
             let taken = start..(start + row_block(isa)).min(last);
-            let here = &d_target[taken.start * outputs..taken.end * outputs];
+            let range = taken.start * outputs..taken.end * outputs;
+            let here = match pending {
+                None => &d_target[range],
+                Some(pending) => {
+                    let written = &mut written[..range.len()];
+                    pending.write(isa, range.clone(), Some(&d_target[range]), written, Store::Replace);
+                    &*written
+                }
+            };
             if let Some((d_source, store)) = d_source {
-                let dense = Dense::new(d_target, outputs);
-                let place = |row: usize| row * inputs;
-                let group = 0..transposed.count();
-                let taken = taken.clone();
-                product_rows(
-                    isa,
-                    &dense,
-                    taken,
-                    (transposed, panels),
-                    group,
-                    packed,
-                    d_source,
-                    &place,
-                    store,
-                );
+                let dense = Dense::new(here, outputs);
+                let place = |row: usize| (taken.start + row) * inputs;
+                let (all, group) = (0..taken.len(), 0..transposed.count());
+                product_rows(isa, &dense, all, (transposed, panels), group, packed, d_source, &place, store);
             }
             let shape = Panels::new(isa, taken.len(), outputs);
             (0..shape.count()).for_each(|index| shape.fill_panel(index, here, right));
@@ -132,6 +136,7 @@ pub(crate) fn gradients(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::batch_norm::Rectified;
     use crate::kernels::reference;
     use crate::testing::{Numbers, assert_close};
     use net::Shape;
@@ -155,7 +160,7 @@ mod tests {
                     (numbers.vector(geometry.source_len()), numbers.vector(geometry.target_len()));
                 let (weights, start) = (numbers.vector(inputs * outputs), numbers.vector(inputs * outputs));
                 let start_source = numbers.vector(geometry.source_len());
-                let run = |threads, store| {
+                let run_with = |threads, store, d_target: &[f32], pending: Option<Pending<'_>>| {
                     let pool = Pool::with_isa(threads, isa).unwrap();
                     let mut workspace = vec![f32::NAN; workspace_len(isa, &geometry)];
                     let (mut d_weights, mut d_source) = (start.clone(), start_source.clone());
@@ -164,7 +169,8 @@ mod tests {
                         &pool,
                         &geometry,
                         &source,
-                        &d_target,
+                        d_target,
+                        pending,
                         &weights,
                         &mut workspace,
                         &mut d_weights,
@@ -172,6 +178,7 @@ mod tests {
                     );
                     (d_weights, d_source)
                 };
+                let run = |threads, store| run_with(threads, store, &d_target, None);
                 let (expected, d_full) =
                     reference::convolution_gradients(&geometry, &source, &weights, &d_target);
                 let (d_weights, d_source) = run(2, Store::Replace);
@@ -181,6 +188,19 @@ mod tests {
                 assert_eq!(run(1, Store::Replace), (d_weights, d_source));
                 let sums: Vec<f32> = expected.iter().zip(&start_source).map(|(d, start)| d + start).collect();
                 assert_close(&run(3, Store::Add).1, &sums, outputs);
+
+                // A pending gradient gives the same bits as one that was written before.
+                let normalised = numbers.vector(geometry.target_len());
+                let (coefficients, slopes) = (numbers.vector(3 * outputs), numbers.vector(outputs));
+                let [scale, shift] = [(); 2].map(|()| numbers.vector(outputs));
+                let rectified = Rectified { scale: &scale, shift: &shift, slopes: &slopes };
+                let pending = Pending::new(&normalised, Some(rectified), &coefficients);
+                let mut written = vec![f32::NAN; d_target.len()];
+                pending.write(isa, 0..d_target.len(), Some(&d_target), &mut written, Store::Replace);
+                assert_eq!(
+                    run_with(2, Store::Add, &d_target, Some(pending)),
+                    run_with(2, Store::Add, &written, None)
+                );
             }
         }
     }

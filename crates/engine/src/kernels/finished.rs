@@ -3,11 +3,13 @@
 use super::batch_norm::{self, PartMoments};
 use super::column;
 use super::epilogue::Epilogue;
-use crate::gemm::{Panels, Rows, Store, packed_rows_len, product_rows, row_block};
+use crate::gemm::{Panels, Registers, Rows, Store, packed_rows_len, product_rows, row_block};
 use crate::pool::{Pool, Shared};
 
 /// With fewer blocks of rows than this, a block's panels are shared among tasks, and none sees whole rows.
 const BLOCKS_OF_WHOLE_ROWS: usize = 8;
+/// Tasks for each thread where rows are few.
+const TASKS_OF_THREAD: usize = 4;
 
 /// `target[row] = epilogue(sum over k of rows[row][k] * panels[k])` for every row; returns the rows in a part where
 /// `moments` are asked for.
@@ -29,7 +31,18 @@ pub(crate) fn product(
 ) -> Option<usize> {
     let (isa, channels, count) = (pool.isa(), shape.columns, rows.count());
     assert_eq!(target.len(), count * channels, "rows of the product");
-    let block = row_block(isa);
+    let moments = moments.filter(|_| count.div_ceil(row_block(isa)) >= BLOCKS_OF_WHOLE_ROWS);
+    // Few rows: smaller blocks, so that every thread has some; a row's sums are the same in any block.
+    let block = match moments {
+        Some(_) => row_block(isa),
+        None => {
+            let tile = Registers::of(isa).rows;
+            (count / (tile * TASKS_OF_THREAD * pool.threads()))
+                .max(1)
+                .saturating_mul(tile)
+                .min(row_block(isa))
+        }
+    };
     let row_blocks = count.div_ceil(block);
     let shared = Shared::new(target);
     let finish = |index: usize, group: std::ops::Range<usize>, packed: &mut [f32]| {
@@ -45,8 +58,8 @@ pub(crate) fn product(
         }
         taken
     };
-    let Some(moments) = moments.filter(|_| row_blocks >= BLOCKS_OF_WHOLE_ROWS) else {
-        let groups = (4 * pool.threads()).div_ceil(row_blocks.max(1)).clamp(1, shape.count());
+    let Some(moments) = moments else {
+        let groups = (TASKS_OF_THREAD * pool.threads()).div_ceil(row_blocks.max(1)).clamp(1, shape.count());
         pool.run(row_blocks * groups, |task, scratch| {
             let (index, group) = (task / groups, task % groups);
             let group = group * shape.count() / groups..(group + 1) * shape.count() / groups;

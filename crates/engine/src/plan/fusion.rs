@@ -49,7 +49,7 @@ impl Followers {
 }
 
 /// The node after `index`, if it alone reads `index`.
-fn only_reader(network: &Network, index: usize) -> Option<usize> {
+pub(super) fn only_reader(network: &Network, index: usize) -> Option<usize> {
     let readers = |node: usize| network.nodes[node].inputs.contains(&Source::Node(index));
     let next = index + 1;
     let only = next < network.nodes.len()

@@ -1,6 +1,9 @@
 //! The backward pass of batch normalisation, alone or with the rectifier that follows it.
 
+use std::ops::Range;
+
 use crate::gemm::{Store, Vector, by_vector};
+use crate::isa::Isa;
 use crate::kernels::column::{self, Term};
 use crate::pool::{Pool, Shared};
 
@@ -55,24 +58,52 @@ pub(crate) fn backward(
     into: ParameterGradients<'_>,
 ) {
     let channels = saved.gamma.len();
-    let rows = saved.source.len() / channels;
-    assert!(
-        d_target.is_none_or(|given| given.len() == d_source.len()),
-        "batch norm output and input gradient"
-    );
     assert_eq!(saved.source.len(), d_source.len(), "batch norm input and its gradient");
-    let kinds = if saved.rectified.is_some() { 3 } else { 2 };
-    let (sums, partials) = partials.split_at_mut(6 * channels);
-    let (sums, coefficients) = sums.split_at_mut(3 * channels);
-    let sums = &mut sums[..kinds * channels];
-    sums.fill(0.0);
+    let (coefficients, partials) = partials.split_at_mut(3 * channels);
     let incoming: &[f32] = match d_target {
         Some(d_target) => d_target,
         None => d_source,
     };
+    reduce(pool, saved, incoming, partials, into, coefficients);
+    let pending = Pending::new(saved.source, saved.rectified, coefficients);
+    let (chunk, len) = (column::chunk(channels), d_source.len());
+    let d_source = Shared::new(d_source);
+    pool.run(len.div_ceil(chunk), |index, _| {
+        let range = index * chunk..((index + 1) * chunk).min(len);
+        let y = d_target.map(|d_target| &d_target[range.clone()]);
+        #[expect(unsafe_code, reason = "tasks share a tensor")]
+        // SAFETY: this range is this task's alone.
+        let d = unsafe { d_source.range(range.clone()) };
+        pending.write(pool.isa(), range, y, d, store);
+    });
+}
+
+/// The first half of [`backward`], which needs all rows: gradients of the parameters, and the `coefficients`,
+/// `[3, channels]`, with which the gradient of any row can be written.
+///
+/// # Shapes
+/// `d_target` as `saved.source`; `partials` is scratch of `(PARTS + 1) * 3 * channels` floats.
+///
+/// # Panics
+/// When a length does not fit the others.
+pub(crate) fn reduce(
+    pool: &Pool,
+    saved: Saved<'_>,
+    d_target: &[f32],
+    partials: &mut [f32],
+    into: ParameterGradients<'_>,
+    coefficients: &mut [f32],
+) {
+    let channels = saved.gamma.len();
+    let rows = saved.source.len() / channels;
+    assert_eq!(saved.source.len(), d_target.len(), "batch norm input and output gradient");
+    let kinds = if saved.rectified.is_some() { 3 } else { 2 };
+    let (sums, partials) = partials.split_at_mut(3 * channels);
+    let sums = &mut sums[..kinds * channels];
+    sums.fill(0.0);
     column::reduce(pool, rows, partials, sums, |rows, partial| {
         let range = rows.start * channels..rows.end * channels;
-        let (x, y) = (&saved.source[range.clone()], &incoming[range]);
+        let (x, y) = (&saved.source[range.clone()], &d_target[range]);
         match saved.rectified {
             None => column::sum_rows(pool.isa(), Term::Gradient, x, y, saved.mean, partial),
             Some(rectified) => {
@@ -105,21 +136,50 @@ pub(crate) fn backward(
     if let (Some(d_slopes), Some(sums)) = (into.d_slopes, sums.get(2 * channels..)) {
         d_slopes.iter_mut().zip(sums).for_each(|(d_slope, sum)| *d_slope += sum);
     }
-    let (coefficients, rectified) = ([&*gain, &*slope, &*shift], saved.rectified);
-    let chunk = column::chunk(channels);
-    let len = d_source.len();
-    let d_source = Shared::new(d_source);
-    pool.run(len.div_ceil(chunk), |index, _| {
-        let range = index * chunk..((index + 1) * chunk).min(len);
-        let x = &saved.source[range.clone()];
-        let y = d_target.map(|d_target| &d_target[range.clone()]);
+}
+
+/// The gradient of a normalisation's input, to be written row by row where it is needed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending<'a> {
+    /// Input of the normalisation.
+    source: &'a [f32],
+    rectified: Option<Rectified<'a>>,
+    coefficients: [&'a [f32]; 3],
+}
+
+impl<'a> Pending<'a> {
+    /// With the coefficients of [`reduce`].
+    pub(crate) fn new(
+        source: &'a [f32],
+        rectified: Option<Rectified<'a>>,
+        coefficients: &'a [f32],
+    ) -> Pending<'a> {
+        let (gain, rest) = coefficients.split_at(coefficients.len() / 3);
+        let (slope, shift) = rest.split_at(rest.len() / 2);
+        Pending { source, rectified, coefficients: [gain, slope, shift] }
+    }
+
+    /// `d_source (=|+=)` the gradient of the elements of `range`, whole rows, from theirs of the output: `d_target`,
+    /// or what `d_source` holds.
+    ///
+    /// # Panics
+    /// When a length does not fit the range.
+    pub(crate) fn write(
+        &self,
+        isa: Isa,
+        range: Range<usize>,
+        d_target: Option<&[f32]>,
+        d_source: &mut [f32],
+        store: Store,
+    ) {
+        let (x, y, d) = (&self.source[range], d_target, d_source);
+        assert_eq!(x.len(), d.len(), "rows and their gradient");
+        let (rectified, coefficients) = (self.rectified, self.coefficients);
         #[expect(unsafe_code, reason = "computes whole vectors")]
-        // SAFETY: this range is this task's alone; the function checks every access but asks for the instruction
-        // set.
+        // SAFETY: the function checks every access but asks for the instruction set.
         unsafe {
-            let d = d_source.range(range);
             by_vector!(
-                pool.isa(),
+                isa,
                 apply_rows,
                 (
                     x: &[f32], y: Option<&[f32]>, rectified: Option<Rectified<'_>>, coefficients: [&[f32]; 3],
@@ -127,7 +187,7 @@ pub(crate) fn backward(
                 )
             );
         }
-    });
+    }
 }
 
 /// Adds to `sums`, `[3, channels]`, those of `dn`, `dn (x - mean)` and `dy min(n, 0)`.

@@ -1,141 +1,17 @@
 //! Depthwise convolutions: every channel has a kernel of its own, `[taps][channels]`.
 
+mod inner;
+mod rows;
+
+use rows::{Window, forward_row, weight_row};
+
 use super::batch_norm::PartMoments;
 use super::column;
 use super::epilogue::Epilogue;
-use super::geometry::{Geometry, Tap};
-use crate::gemm::{Store, Vector, by_vector};
+use super::geometry::Geometry;
+use crate::gemm::{Store, by_vector};
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
-
-/// Rows of grid positions that read neighbouring positions of `source`.
-#[derive(Clone, Copy)]
-struct Window<'a> {
-    source: &'a [f32],
-    height: usize,
-    width: usize,
-    channels: usize,
-    step: usize,
-    taps: &'a [Tap],
-}
-
-impl<'a> Window<'a> {
-    /// What the target positions of a convolution read.
-    fn of_targets(geometry: &Geometry, source: &'a [f32], taps: &'a [Tap]) -> Window<'a> {
-        Window {
-            source,
-            height: geometry.source.height,
-            width: geometry.source.width,
-            channels: geometry.source.channels,
-            step: geometry.stride,
-            taps,
-        }
-    }
-
-    /// The pixel that `tap` meets from grid position `(y, x)` of `image`, unless it reaches outside.
-    #[inline(always)]
-    fn pixel(&self, image: usize, y: usize, x: usize, tap: Tap) -> Option<usize> {
-        let source_y = (y * self.step).wrapping_add_signed(tap.down);
-        let source_x = (x * self.step).wrapping_add_signed(tap.right);
-        (source_y < self.height && source_x < self.width)
-            .then(|| (image * self.height + source_y) * self.width + source_x)
-    }
-
-    /// The channels of that pixel.
-    #[inline(always)]
-    fn meet(&self, image: usize, y: usize, x: usize, tap: Tap) -> Option<&'a [f32]> {
-        let pixel = self.pixel(image, y, x, tap)?;
-        Some(&self.source[pixel * self.channels..][..self.channels])
-    }
-}
-
-/// Taps that are summed in a register before the sum is written.
-const TAPS: usize = 16;
-
-/// `target[x * spacing] (=|+=) sum over taps of weights[tap] * source` along grid row `y` of `image`.
-#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
-#[inline(always)]
-unsafe fn forward_row<V: Vector>(
-    window: Window<'_>,
-    weights: &[f32],
-    place: [usize; 4],
-    target: &mut [f32],
-    store: Store,
-) {
-    let ([image, y, positions, spacing], channels) = (place, window.channels);
-    for x in 0..positions {
-        let target = &mut target[x * spacing * channels..][..channels];
-        let mut store = store;
-        if window.taps.is_empty() && store == Store::Replace {
-            target.fill(0.0);
-        }
-        for taps in window.taps.chunks(TAPS) {
-            let mut met: [(&[f32], &[f32]); TAPS] = [(&[], &[]); TAPS];
-            let mut count = 0;
-            for &tap in taps {
-                if let Some(source) = window.meet(image, y, x, tap) {
-                    met[count] = (source, &weights[tap.index * channels..][..channels]);
-                    count += 1;
-                }
-            }
-            let met = &met[..count];
-            let mut channel = 0;
-            // SAFETY: the caller promises the instruction set; every slice has all channels.
-            unsafe {
-                while channel + VECTORS * V::LANES <= channels {
-                    sum_taps::<V>(met, channel, &mut target[channel..][..VECTORS * V::LANES], store);
-                    channel += VECTORS * V::LANES;
-                }
-                while channel < channels {
-                    let end = (channel + V::LANES).min(channels);
-                    let target = &mut target[channel..end];
-                    let mut sum = match store {
-                        Store::Replace => V::splat(0.0),
-                        Store::Add => V::load_some(target),
-                    };
-                    for (source, weights) in met {
-                        let weight = V::load_some(&weights[channel..end]);
-                        sum = V::load_some(&source[channel..end]).multiply_add(weight, sum);
-                    }
-                    sum.store_some(target);
-                    channel = end;
-                }
-            }
-            store = Store::Add;
-        }
-    }
-}
-
-/// Vectors of channels that are summed side by side, so that no sum waits for the one before.
-const VECTORS: usize = 4;
-
-/// `target (=|+=) sum of source * weights` for [`VECTORS`] vectors from `channel` on.
-///
-/// # Safety
-/// The processor has `V`'s instruction set; `target` and, from `channel` on, each slice have as many floats.
-#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
-#[inline(always)]
-unsafe fn sum_taps<V: Vector>(met: &[(&[f32], &[f32])], channel: usize, target: &mut [f32], store: Store) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut sums = [V::splat(0.0); VECTORS];
-        if store == Store::Add {
-            for (index, sum) in sums.iter_mut().enumerate() {
-                *sum = V::load(target.as_ptr().add(index * V::LANES));
-            }
-        }
-        for (source, weights) in met {
-            let (source, weights) = (source.as_ptr().add(channel), weights.as_ptr().add(channel));
-            for (index, sum) in sums.iter_mut().enumerate() {
-                let weight = V::load(weights.add(index * V::LANES));
-                *sum = V::load(source.add(index * V::LANES)).multiply_add(weight, *sum);
-            }
-        }
-        for (index, sum) in sums.into_iter().enumerate() {
-            sum.store(target.as_mut_ptr().add(index * V::LANES));
-        }
-    }
-}
 
 /// As [`forward_row`], by the vectors of `isa`.
 fn run_row(
@@ -283,59 +159,6 @@ pub(crate) fn weight_gradient(
     });
 }
 
-#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
-#[inline(always)]
-unsafe fn weight_row<V: Vector>(
-    window: Window<'_>,
-    [image, y, positions]: [usize; 3],
-    d_target: &[f32],
-    sums: &mut [f32],
-) {
-    let channels = window.channels;
-    for &tap in window.taps {
-        let sums = &mut sums[tap.index * channels..][..channels];
-        // The positions whose tap lies inside are neighbours.
-        let inside = |x: usize| window.pixel(image, y, x, tap).is_some();
-        let Some(first) = (0..positions).find(|&x| inside(x)) else { continue };
-        let after = (first..positions).find(|&x| !inside(x)).unwrap_or(positions);
-        let Some(start) = window.pixel(image, y, first, tap) else { continue };
-        let mut channel = 0;
-        // SAFETY: the caller promises the instruction set; whole vectors are loaded from checked slices.
-        unsafe {
-            while channel + VECTORS * V::LANES <= channels {
-                let width = VECTORS * V::LANES;
-                let kept = &mut sums[channel..][..width];
-                let mut totals = [V::splat(0.0); VECTORS];
-                for x in first..after {
-                    let pixel = (start + (x - first) * window.step) * channels;
-                    let source = window.source[pixel + channel..][..width].as_ptr();
-                    let gradient = d_target[x * channels + channel..][..width].as_ptr();
-                    for (index, total) in totals.iter_mut().enumerate() {
-                        let gradient = V::load(gradient.add(index * V::LANES));
-                        *total = V::load(source.add(index * V::LANES)).multiply_add(gradient, *total);
-                    }
-                }
-                for (total, kept) in totals.into_iter().zip(kept.chunks_exact_mut(V::LANES)) {
-                    V::load_some(kept).add(total).store_some(kept);
-                }
-                channel += width;
-            }
-            while channel < channels {
-                let end = (channel + V::LANES).min(channels);
-                let mut sum = V::load_some(&sums[channel..end]);
-                for x in first..after {
-                    let pixel = (start + (x - first) * window.step) * channels;
-                    let source = V::load_some(&window.source[pixel + channel..pixel + end]);
-                    let gradient = V::load_some(&d_target[x * channels + channel..x * channels + end]);
-                    sum = source.multiply_add(gradient, sum);
-                }
-                sum.store_some(&mut sums[channel..end]);
-                channel = end;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,6 +175,11 @@ mod tests {
                 (3, 8, 5, 33, [3, 3], 2, 1),
                 (1, 7, 9, 64, [3, 3], 2, 1),
                 (5, 4, 3, 17, [4, 3], 1, 0),
+                (2, 9, 8, 48, [3, 3], 1, 1),
+                (2, 2, 5, 32, [3, 3], 1, 1),
+                (1, 5, 2, 16, [3, 3], 1, 1),
+                (1, 8, 12, 32, [3, 3], 2, 1),
+                (1, 5, 6, 64, [2, 2], 1, 0),
                 (2, 6, 6, 70, [6, 5], 1, 0),
             ] {
                 let size = |side: usize, kernel: usize| (side + 2 * padding - kernel) / stride + 1;
