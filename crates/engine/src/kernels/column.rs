@@ -79,7 +79,7 @@ pub(crate) fn sum_rows(isa: Isa, term: Term, x: &[f32], y: &[f32], mean: &[f32],
     assert!(x.len() == y.len() && x.len().is_multiple_of(channels), "rows of {channels} channels");
     assert!(term == Term::Value || mean.len() == channels, "a mean for each channel");
     #[expect(unsafe_code, reason = "adds whole vectors")]
-    // SAFETY: the functions below check every access but ask for the instruction set.
+    // SAFETY: an Isa that reaches a kernel is available, and the lengths were checked.
     unsafe {
         match term {
             Term::Value => by_vector!(isa, sum_values, (x: &[f32], sums: &mut [f32])),
@@ -96,18 +96,54 @@ pub(crate) fn sum_rows(isa: Isa, term: Term, x: &[f32], y: &[f32], mean: &[f32],
 /// Rows whose sums are kept in registers before they are added to memory.
 pub(crate) const ROWS: usize = 16;
 
-/// Loads the vector of `values`, `[rows, channels]`, in the columns of `place`, and fetches that of the next block
-/// of rows: no processor foresees a walk down the columns.
+/// The vector of `values` in `place`, at most as many floats as it has lanes.
 ///
 /// # Safety
-/// The processor has `V`'s instruction set.
+/// The processor has `V`'s instruction set; `place` lies in `values`.
+#[expect(unsafe_code, reason = "loads a whole vector")]
+#[inline(always)]
+pub(crate) unsafe fn load_at<V: Vector>(values: &[f32], place: Range<usize>) -> V {
+    debug_assert!(place.len() <= V::LANES && place.end <= values.len(), "{place:?} of {}", values.len());
+    // SAFETY: the caller's promise.
+    unsafe {
+        if place.len() == V::LANES {
+            V::load(values.as_ptr().add(place.start))
+        } else {
+            V::load_some(&values[place])
+        }
+    }
+}
+
+/// Writes the vector to `place`, at most as many floats as it has lanes.
+///
+/// # Safety
+/// As [`load_at`].
+#[expect(unsafe_code, reason = "stores a whole vector")]
+#[inline(always)]
+pub(crate) unsafe fn store_at<V: Vector>(vector: V, values: &mut [f32], place: Range<usize>) {
+    debug_assert!(place.len() <= V::LANES && place.end <= values.len(), "{place:?} of {}", values.len());
+    // SAFETY: the caller's promise.
+    unsafe {
+        if place.len() == V::LANES {
+            vector.store(values.as_mut_ptr().add(place.start));
+        } else {
+            vector.store_some(&mut values[place]);
+        }
+    }
+}
+
+/// As [`load_at`] for `values` `[rows, channels]`, and fetches the same place of the next block of rows: no processor
+/// foresees a walk down the columns.
+///
+/// # Safety
+/// As [`load_at`].
 #[expect(unsafe_code, reason = "loads a whole vector")]
 #[inline(always)]
 pub(crate) unsafe fn load_ahead<V: Vector>(values: &[f32], place: Range<usize>, channels: usize) -> V {
-    // SAFETY: the caller promises the instruction set; a prefetch may name any address.
+    // SAFETY: the caller's promise; a prefetch may name any address.
     unsafe {
         V::prefetch(values.as_ptr().wrapping_add(place.start + ROWS * channels));
-        V::load_some(&values[place])
+        load_at(values, place)
     }
 }
 

@@ -56,7 +56,8 @@ impl<'a> Epilogue<'a> {
             here.bias = here.bias.map(|bias| &bias[columns.clone()]);
             here.after.slopes = here.after.slopes.map(|slopes| &slopes[columns.clone()]);
             here.after.residual = here.after.residual.map(|residual| &residual[place.clone()]);
-            // SAFETY: the caller's promise; the function checks every access but asks for the instruction set.
+            // SAFETY: the caller's promise; every operand was cut to the columns, and an Isa that reaches a kernel is
+            // available.
             unsafe {
                 let row = target.range(place);
                 by_vector!(isa, finish_row, (here: Epilogue<'_>, row: &mut [f32]));
@@ -73,18 +74,18 @@ impl After<'_> {
     /// The value of some elements of a row, at `place` of the whole output and in `columns`.
     ///
     /// # Safety
-    /// The processor has `V`'s instruction set.
+    /// The processor has `V`'s instruction set; slopes and residual reach as far as the places say.
     #[expect(unsafe_code, reason = "computes whole vectors")]
     #[inline(always)]
     pub(crate) unsafe fn value<V: Vector>(&self, value: V, columns: Range<usize>, place: Range<usize>) -> V {
         let mut value = value;
-        // SAFETY: the caller promises the instruction set.
+        // SAFETY: the caller's promise.
         unsafe {
             if let Some(slopes) = self.slopes {
-                value = value.where_positive(value, value.multiply(V::load_some(&slopes[columns])));
+                value = value.where_positive(value, value.multiply(column::load_at(slopes, columns)));
             }
             if let Some(residual) = self.residual {
-                value = value.add(V::load_some(&residual[place]));
+                value = value.add(column::load_at(residual, place));
             }
         }
         value
@@ -115,14 +116,14 @@ impl After<'_> {
 unsafe fn finish_row<V: Vector>(epilogue: Epilogue<'_>, row: &mut [f32]) {
     for start in (0..row.len()).step_by(V::LANES) {
         let here = start..(start + V::LANES).min(row.len());
-        // SAFETY: the caller promises the instruction set.
+        // SAFETY: the caller promises the instruction set, and operands as long as the row.
         unsafe {
-            let mut value = V::load_some(&row[here.clone()]);
+            let mut value = column::load_at::<V>(row, here.clone());
             if let Some(bias) = epilogue.bias {
-                value = value.add(V::load_some(&bias[here.clone()]));
+                value = value.add(column::load_at(bias, here.clone()));
             }
             let value = epilogue.after.value(value, here.clone(), here.clone());
-            value.store_some(&mut row[here]);
+            column::store_at(value, row, here);
         }
     }
 }
@@ -144,13 +145,16 @@ pub(crate) fn map(
 ) {
     assert_eq!(source.len(), target.len(), "input and output");
     assert!(after.residual.is_none_or(|residual| residual.len() == target.len()), "output and summand");
+    let vectors = affine.into_iter().flatten().chain(after.slopes);
+    assert!(vectors.into_iter().all(|values| values.len() == channels), "parameters of {channels} channels");
+    assert!(source.len().is_multiple_of(channels), "rows of {channels} channels");
     let chunk = column::chunk(channels);
     pool.run_chunks(target, chunk, |index, target| {
         let range = index * chunk..index * chunk + target.len();
         let source = &source[range.clone()];
         let after = After { residual: after.residual.map(|residual| &residual[range]), ..after };
         #[expect(unsafe_code, reason = "computes whole vectors")]
-        // SAFETY: the function checks every access but asks for the instruction set.
+        // SAFETY: the lengths were checked, and an Isa that reaches a kernel is available.
         unsafe {
             by_vector!(
                 pool.isa(),
@@ -177,15 +181,15 @@ unsafe fn map_rows<V: Vector>(
         for channel in (0..channels).step_by(V::LANES) {
             let columns = channel..(channel + V::LANES).min(channels);
             let place = row + columns.start..row + columns.end;
-            // SAFETY: the caller promises the instruction set.
+            // SAFETY: the caller promises the instruction set and operands of these sizes.
             unsafe {
-                let mut value = V::load_some(&source[place.clone()]);
+                let mut value = column::load_at::<V>(source, place.clone());
                 if let Some([scale, shift]) = affine {
-                    let shift = V::load_some(&shift[columns.clone()]);
-                    value = value.multiply_add(V::load_some(&scale[columns.clone()]), shift);
+                    let shift = column::load_at(shift, columns.clone());
+                    value = value.multiply_add(column::load_at(scale, columns.clone()), shift);
                 }
                 let value = after.value(value, columns, place.clone());
-                value.store_some(&mut target[place]);
+                column::store_at(value, target, place);
             }
         }
     }

@@ -28,14 +28,15 @@ pub(crate) fn backward(
     assert!(d_target.is_none_or(|given| given.len() == source.len()), "prelu input and output gradient");
     assert_eq!(source.len(), d_source.len(), "prelu input and its gradient");
     let channels = slopes.len();
+    assert!(source.len().is_multiple_of(channels), "rows of {channels} channels");
     let d_source = Shared::new(d_source);
     column::reduce(pool, source.len() / channels, partials, d_slopes, |rows, sums| {
         let range = rows.start * channels..rows.end * channels;
         let source = &source[range.clone()];
         let d_target = d_target.map(|d_target| &d_target[range.clone()]);
         #[expect(unsafe_code, reason = "parts of a reduction own the gradients of their rows")]
-        // SAFETY: no other part covers these rows; the function checks every access but asks for the
-        // instruction set.
+        // SAFETY: no other part covers these rows; operands are the same whole rows, and an Isa that reaches a kernel
+        // is available.
         unsafe {
             let d_source = d_source.range(range);
             by_vector!(
@@ -70,12 +71,11 @@ unsafe fn backward_rows<V: Vector>(
                 let here = row * channels + channel..row * channels + end;
                 let x = column::load_ahead::<V>(source, here.clone(), channels);
                 let dy = column::load_ahead::<V>(d_target.unwrap_or(d_source), here.clone(), channels);
-                let d_source = &mut d_source[here];
                 let mut dx = x.where_positive(dy, slope.multiply(dy));
                 if store == Store::Add {
-                    dx = V::load_some(d_source).add(dx);
+                    dx = column::load_at::<V>(d_source, here.clone()).add(dx);
                 }
-                dx.store_some(d_source);
+                column::store_at(dx, d_source, here);
                 sum = sum.add(x.where_positive(V::splat(0.0), x.multiply(dy)));
             }
             sum.store_some(&mut sums[channel..end]);

@@ -97,6 +97,7 @@ pub(crate) fn reduce(
     let channels = saved.gamma.len();
     let rows = saved.source.len() / channels;
     assert_eq!(saved.source.len(), d_target.len(), "batch norm input and output gradient");
+    assert!(saved.source.len().is_multiple_of(channels), "rows of {channels} channels");
     let kinds = if saved.rectified.is_some() { 3 } else { 2 };
     let (sums, partials) = partials.split_at_mut(3 * channels);
     let sums = &mut sums[..kinds * channels];
@@ -109,7 +110,8 @@ pub(crate) fn reduce(
             Some(rectified) => {
                 let mean = saved.mean;
                 #[expect(unsafe_code, reason = "adds whole vectors")]
-                // SAFETY: the function checks every access but asks for the instruction set.
+                // SAFETY: `x` and `y` are the same whole rows, the function checks the others, and an Isa that
+                // reaches a kernel is available.
                 unsafe {
                     by_vector!(
                         pool.isa(),
@@ -174,9 +176,14 @@ impl<'a> Pending<'a> {
     ) {
         let (x, y, d) = (&self.source[range], d_target, d_source);
         assert_eq!(x.len(), d.len(), "rows and their gradient");
+        assert!(y.is_none_or(|y| y.len() == d.len()), "gradients of the output and the input");
         let (rectified, coefficients) = (self.rectified, self.coefficients);
+        let channels = coefficients[0].len();
+        let parameters = rectified.map_or(coefficients, |r| [r.scale, r.shift, r.slopes]);
+        let whole = parameters.into_iter().chain(coefficients).all(|values| values.len() == channels);
+        assert!(whole && x.len().is_multiple_of(channels), "rows of {channels} channels");
         #[expect(unsafe_code, reason = "computes whole vectors")]
-        // SAFETY: the function checks every access but asks for the instruction set.
+        // SAFETY: the lengths were checked, and an Isa that reaches a kernel is available.
         unsafe {
             by_vector!(
                 isa,
@@ -245,24 +252,20 @@ unsafe fn apply_rows<V: Vector>(
         for channel in (0..channels).step_by(V::LANES) {
             let columns = channel..(channel + V::LANES).min(channels);
             let here = row + columns.start..row + columns.end;
-            // SAFETY: the caller promises the instruction set.
+            // SAFETY: the caller promises the instruction set and operands of these sizes.
             unsafe {
-                let load = |values: &[f32]| V::load_some(&values[columns.clone()]);
-                let x = V::load_some(&x[here.clone()]);
-                let d = &mut d[here.clone()];
-                let mut dn = match y {
-                    Some(y) => V::load_some(&y[here]),
-                    None => V::load_some(d),
-                };
+                let load = |values: &[f32]| column::load_at::<V>(values, columns.clone());
+                let x = column::load_at::<V>(x, here.clone());
+                let mut dn = column::load_at::<V>(y.unwrap_or(d), here.clone());
                 if let Some(rectified) = rectified {
                     let n = x.multiply_add(load(rectified.scale), load(rectified.shift));
                     dn = n.where_positive(dn, load(rectified.slopes).multiply(dn));
                 }
                 let mut dx = dn.multiply_add(load(gain), x.multiply_add(load(slope), load(shift)));
                 if store == Store::Add {
-                    dx = V::load_some(d).add(dx);
+                    dx = column::load_at::<V>(d, here.clone()).add(dx);
                 }
-                dx.store_some(d);
+                column::store_at(dx, d, here);
             }
         }
     }
