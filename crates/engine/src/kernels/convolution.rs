@@ -1,6 +1,10 @@
 //! Convolutions without groups, and linear layers, by whichever method costs least for their shapes.
 
+use super::batch_norm::Pending;
+use super::dense;
 use super::direct;
+use super::epilogue::Epilogue;
+use super::finished;
 use super::geometry::Geometry;
 use super::winograd::{self, Direction, Filters};
 use crate::gemm::{Registers, Store};
@@ -91,11 +95,13 @@ pub(crate) fn forward_workspace_len(pool: &Pool, method: Method, geometry: &Geom
     }
 }
 
-/// `target = source * weights (+ bias)`, the weights rearranged by [`rearrange_forward`].
+/// `target = epilogue(source * weights)`, the weights rearranged by [`rearrange_forward`]. Where `moments` are asked
+/// for, those of parts of the rows are written there as [`batch_norm::measure`](super::batch_norm::measure) does, and
+/// the rows in a part are returned.
 ///
 /// # Shapes
-/// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`, `bias` `[out]`;
-/// `workspace` is [`forward_workspace_len`] floats.
+/// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`; `workspace` is
+/// [`forward_workspace_len`] floats.
 #[expect(clippy::too_many_arguments, reason = "a convolution has this many operands")]
 pub(crate) fn forward(
     pool: &Pool,
@@ -103,83 +109,89 @@ pub(crate) fn forward(
     geometry: &Geometry,
     source: &[f32],
     rearranged: &[f32],
-    bias: Option<&[f32]>,
+    epilogue: Epilogue<'_>,
+    mut moments: Option<&mut [f32]>,
     workspace: &mut [f32],
     target: &mut [f32],
-) {
-    match method {
-        Method::Direct => direct::forward(pool, geometry, source, rearranged, bias, target),
+) -> Option<usize> {
+    let channels = geometry.target.channels;
+    let done = match method {
+        Method::Direct => {
+            let moments = moments.as_deref_mut();
+            direct::forward(pool, geometry, source, rearranged, epilogue, moments, target)
+        }
         Method::Winograd => {
             let shape = filters(pool, geometry, Direction::Forward);
-            let store = Store::Replace;
+            let (store, bias) = (Store::Replace, epilogue.bias);
             winograd::convolve(pool, geometry, source, shape, rearranged, bias, workspace, target, store);
+            epilogue.after.apply_to_all(pool, channels, target);
+            None
         }
-    }
+    };
+    finished::measured(pool, done, moments, channels, target)
 }
 
-/// Floats that [`input_gradient`] needs for rearranged weights and transforms.
-pub(crate) fn input_gradient_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
+/// Whether [`dense::gradients`] is how the gradients are computed, which takes a pending one.
+pub(crate) fn takes_pending(pool: &Pool, method: Method, geometry: &Geometry) -> bool {
+    method == Method::Direct && dense::applies(pool.isa(), geometry)
+}
+
+/// Floats that [`gradients`] needs for rearranged weights, transforms and sums.
+pub(crate) fn gradients_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
     match method {
+        Method::Direct if dense::applies(pool.isa(), geometry) => dense::workspace_len(pool.isa(), geometry),
         Method::Direct => direct::input_gradient_panels_len(pool, geometry),
         Method::Winograd => {
             let shape = filters(pool, geometry, Direction::Backward);
-            shape.len() + winograd::convolve_workspace_len(pool, geometry, shape)
+            let input = shape.len() + winograd::convolve_workspace_len(pool, geometry, shape);
+            input.max(winograd::workspace_len(pool, geometry))
         }
     }
 }
 
-/// `d_source (=|+=) d_target * transposed weights`: the gradient with respect to the activations.
+/// `d_weights += transposed source * d_target`, the gradient with respect to the weights, and, where it is wanted,
+/// `d_source (=|+=) d_target * transposed weights`, that with respect to the activations.
+///
+/// A gradient that is pending in a normalisation after this is written on the way, see [`takes_pending`].
 ///
 /// # Shapes
-/// `weights` `[taps, in, out]`; `workspace` is [`input_gradient_workspace_len`] floats.
-#[expect(clippy::too_many_arguments, reason = "a gradient has this many operands")]
-pub(crate) fn input_gradient(
-    pool: &Pool,
-    method: Method,
-    geometry: &Geometry,
-    d_target: &[f32],
-    weights: &[f32],
-    workspace: &mut [f32],
-    d_source: &mut [f32],
-    store: Store,
-) {
-    match method {
-        Method::Direct => {
-            direct::input_gradient(pool, geometry, d_target, weights, workspace, d_source, store);
-        }
-        Method::Winograd => {
-            let shape = filters(pool, geometry, Direction::Backward);
-            let (filters, workspace) = workspace.split_at_mut(shape.len());
-            shape.transform(pool, weights, filters);
-            winograd::convolve(pool, geometry, d_target, shape, filters, None, workspace, d_source, store);
-        }
-    }
-}
-
-/// Floats that [`weight_gradient`] needs for what it sums.
-pub(crate) fn weight_gradient_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
-    match method {
-        Method::Direct => 0,
-        Method::Winograd => winograd::workspace_len(pool, geometry),
-    }
-}
-
-/// `d_weights += transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`.
+/// `weights` and `d_weights` `[taps, in, out]`; `workspace` is [`gradients_workspace_len`] floats.
 ///
-/// `workspace` is [`weight_gradient_workspace_len`] floats.
-pub(crate) fn weight_gradient(
+/// # Panics
+/// When a gradient is pending that is not taken, or a length does not fit.
+#[expect(clippy::too_many_arguments, reason = "two gradients have this many operands")]
+pub(crate) fn gradients(
     pool: &Pool,
     method: Method,
     geometry: &Geometry,
     source: &[f32],
     d_target: &[f32],
+    pending: Option<Pending<'_>>,
+    weights: &[f32],
     workspace: &mut [f32],
     d_weights: &mut [f32],
+    d_source: Option<(&mut [f32], Store)>,
 ) {
+    assert!(pending.is_none() || takes_pending(pool, method, geometry), "a pending gradient of {geometry:?}");
     match method {
-        Method::Direct => direct::weight_gradient(pool, geometry, source, d_target, d_weights),
+        Method::Direct if dense::applies(pool.isa(), geometry) => {
+            dense::gradients(
+                pool, geometry, source, d_target, pending, weights, workspace, d_weights, d_source,
+            );
+        }
+        Method::Direct => {
+            direct::weight_gradient(pool, geometry, source, d_target, d_weights);
+            if let Some((d_source, store)) = d_source {
+                direct::input_gradient(pool, geometry, d_target, weights, workspace, d_source, store);
+            }
+        }
         Method::Winograd => {
             winograd::weight_gradient(pool, geometry, source, d_target, workspace, d_weights);
+            let Some((d_source, store)) = d_source else { return };
+            let shape = filters(pool, geometry, Direction::Backward);
+            let (filters, workspace) = workspace.split_at_mut(shape.len());
+            shape.transform(pool, weights, filters);
+            winograd::convolve(pool, geometry, d_target, shape, filters, None, workspace, d_source, store);
         }
     }
 }

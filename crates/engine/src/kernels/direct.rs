@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use net::Shape;
 
-use super::column;
+use super::epilogue::Epilogue;
+use super::finished;
 use super::geometry::{Geometry, Tap};
 use crate::gemm::{Dense, Panels, Rows, Store, outer_product, product};
 use crate::pool::Pool;
@@ -118,30 +119,24 @@ pub(crate) fn forward_panels(pool: &Pool, geometry: &Geometry) -> Panels {
     Panels::new(pool.isa(), taps * geometry.source.channels, geometry.target.channels)
 }
 
-/// `target = source * weights (+ bias)`, the weights packed by [`forward_panels`].
+/// `target = epilogue(source * weights)`, the weights packed by [`forward_panels`]; `moments` as [`finished::product`].
 ///
 /// # Shapes
-/// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`, `bias` `[out]`.
+/// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`.
 pub(crate) fn forward(
     pool: &Pool,
     geometry: &Geometry,
     source: &[f32],
     panels: &[f32],
-    bias: Option<&[f32]>,
+    epilogue: Epilogue<'_>,
+    moments: Option<&mut [f32]>,
     target: &mut [f32],
-) {
-    let channels = geometry.target.channels;
+) -> Option<usize> {
     assert_eq!(target.len(), geometry.target_len(), "output of {geometry:?}");
-    let store = match bias {
-        None => Store::Replace,
-        Some(bias) => {
-            column::broadcast(pool, bias, target);
-            Store::Add
-        }
-    };
     with_rows(geometry, source, |rows| {
-        product(pool, &rows, forward_panels(pool, geometry), panels, target, |row| row * channels, store);
-    });
+        let shape = forward_panels(pool, geometry);
+        finished::product(pool, &rows, shape, panels, epilogue, moments, target)
+    })
 }
 
 /// Floats that [`input_gradient`] needs for packed weights.
@@ -269,7 +264,8 @@ mod tests {
                 let mut panels = vec![f32::NAN; shape.len()];
                 shape.pack(&pool, &weights, &mut panels);
                 let mut target = vec![f32::NAN; geometry.target_len()];
-                forward(&pool, &geometry, &source, &panels, Some(&bias), &mut target);
+                let epilogue = Epilogue::bias(Some(&bias));
+                forward(&pool, &geometry, &source, &panels, epilogue, None, &mut target);
                 let expected = reference::convolution(&geometry, &source, &weights, &bias);
                 assert_close(&target, &expected, taps * inputs);
 
