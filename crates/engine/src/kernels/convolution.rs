@@ -5,10 +5,17 @@ use super::geometry::Geometry;
 use super::winograd::{self, Direction, Filters};
 use crate::gemm::{Registers, Store};
 use crate::pool::Pool;
+use crate::precision::Precision;
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
+pub(crate) struct Method {
+    algorithm: Algorithm,
+    precision: Precision,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Algorithm {
     /// As a product of gathered rows, [`direct`].
     Direct,
     /// By minimal filtering, [`winograd`].
@@ -25,7 +32,14 @@ pub(crate) enum Weights {
 }
 
 impl Method {
-    /// The method that costs less, by shapes alone.
+    /// That whose algorithm costs less, with operands in `precision`.
+    pub(crate) fn of(pool: &Pool, geometry: &Geometry, weights: Weights, precision: Precision) -> Method {
+        Method { algorithm: Algorithm::of(pool, geometry, weights), precision }
+    }
+}
+
+impl Algorithm {
+    /// The algorithm that costs less, by shapes alone.
     ///
     /// Counted in multiply-adds for each pair of an input and an output channel. The definition takes one for
     /// each of nine taps and each output position. Minimal filtering takes one for each of 36 elements and each
@@ -33,10 +47,10 @@ impl Method {
     /// Measured with AVX-512, to read an element costs as much as 35 multiply-adds where all filters come from
     /// memory, and to transform it first as much again. With few channels the transforms of activations, which
     /// this does not count, weigh more than the products.
-    pub(crate) fn of(pool: &Pool, geometry: &Geometry, weights: Weights) -> Method {
+    fn of(pool: &Pool, geometry: &Geometry, weights: Weights) -> Algorithm {
         let channels = geometry.source.channels.min(geometry.target.channels);
         if !winograd::applies(geometry) || channels < 16 {
-            return Method::Direct;
+            return Algorithm::Direct;
         }
         let element = match weights {
             Weights::Fixed => 35,
@@ -45,19 +59,19 @@ impl Method {
         let rows = |count: usize| count.next_multiple_of(Registers::of(pool.isa()).rows);
         let filtering = 36 * (rows(winograd::count_tiles(geometry)) + element);
         let definition = 9 * (rows(geometry.images * geometry.target.positions()) + element);
-        if filtering < definition { Method::Winograd } else { Method::Direct }
+        if filtering < definition { Algorithm::Winograd } else { Algorithm::Direct }
     }
 }
 
-fn filters(pool: &Pool, geometry: &Geometry, direction: Direction) -> Filters {
-    Filters::new(pool, geometry.source.channels, geometry.target.channels, direction)
+fn filters(pool: &Pool, precision: Precision, geometry: &Geometry, direction: Direction) -> Filters {
+    Filters::new(pool, precision, geometry.source.channels, geometry.target.channels, direction)
 }
 
 /// Floats of the weights rearranged for a forward pass.
 pub(crate) fn forward_weights_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
-    match method {
-        Method::Direct => direct::forward_panels(pool, geometry).len(),
-        Method::Winograd => filters(pool, geometry, Direction::Forward).len(),
+    match method.algorithm {
+        Algorithm::Direct => direct::forward_panels(pool, method.precision, geometry).len(),
+        Algorithm::Winograd => filters(pool, method.precision, geometry, Direction::Forward).len(),
     }
 }
 
@@ -72,20 +86,23 @@ pub(crate) fn rearrange_forward(
     weights: &[f32],
     rearranged: &mut [f32],
 ) {
-    match method {
-        Method::Direct => direct::forward_panels(pool, geometry).pack(pool, weights, rearranged),
-        Method::Winograd => {
-            filters(pool, geometry, Direction::Forward).transform(pool, weights, rearranged);
+    match method.algorithm {
+        Algorithm::Direct => {
+            direct::forward_panels(pool, method.precision, geometry).pack(pool, weights, rearranged)
+        }
+        Algorithm::Winograd => {
+            filters(pool, method.precision, geometry, Direction::Forward)
+                .transform(pool, weights, rearranged);
         }
     }
 }
 
 /// Floats of workspace that [`forward`] needs.
 pub(crate) fn forward_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
-    match method {
-        Method::Direct => 0,
-        Method::Winograd => {
-            let shape = filters(pool, geometry, Direction::Forward);
+    match method.algorithm {
+        Algorithm::Direct => 0,
+        Algorithm::Winograd => {
+            let shape = filters(pool, method.precision, geometry, Direction::Forward);
             winograd::convolve_workspace_len(pool, geometry, shape)
         }
     }
@@ -107,10 +124,12 @@ pub(crate) fn forward(
     workspace: &mut [f32],
     target: &mut [f32],
 ) {
-    match method {
-        Method::Direct => direct::forward(pool, geometry, source, rearranged, bias, target),
-        Method::Winograd => {
-            let shape = filters(pool, geometry, Direction::Forward);
+    match method.algorithm {
+        Algorithm::Direct => {
+            direct::forward(pool, method.precision, geometry, source, rearranged, bias, target)
+        }
+        Algorithm::Winograd => {
+            let shape = filters(pool, method.precision, geometry, Direction::Forward);
             let store = Store::Replace;
             winograd::convolve(pool, geometry, source, shape, rearranged, bias, workspace, target, store);
         }
@@ -119,10 +138,10 @@ pub(crate) fn forward(
 
 /// Floats that [`input_gradient`] needs for rearranged weights and transforms.
 pub(crate) fn input_gradient_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
-    match method {
-        Method::Direct => direct::input_gradient_panels_len(pool, geometry),
-        Method::Winograd => {
-            let shape = filters(pool, geometry, Direction::Backward);
+    match method.algorithm {
+        Algorithm::Direct => direct::input_gradient_panels_len(pool, method.precision, geometry),
+        Algorithm::Winograd => {
+            let shape = filters(pool, method.precision, geometry, Direction::Backward);
             shape.len() + winograd::convolve_workspace_len(pool, geometry, shape)
         }
     }
@@ -143,12 +162,21 @@ pub(crate) fn input_gradient(
     d_source: &mut [f32],
     store: Store,
 ) {
-    match method {
-        Method::Direct => {
-            direct::input_gradient(pool, geometry, d_target, weights, workspace, d_source, store);
+    match method.algorithm {
+        Algorithm::Direct => {
+            direct::input_gradient(
+                pool,
+                method.precision,
+                geometry,
+                d_target,
+                weights,
+                workspace,
+                d_source,
+                store,
+            );
         }
-        Method::Winograd => {
-            let shape = filters(pool, geometry, Direction::Backward);
+        Algorithm::Winograd => {
+            let shape = filters(pool, method.precision, geometry, Direction::Backward);
             let (filters, workspace) = workspace.split_at_mut(shape.len());
             shape.transform(pool, weights, filters);
             winograd::convolve(pool, geometry, d_target, shape, filters, None, workspace, d_source, store);
@@ -158,9 +186,9 @@ pub(crate) fn input_gradient(
 
 /// Floats that [`weight_gradient`] needs for what it sums.
 pub(crate) fn weight_gradient_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
-    match method {
-        Method::Direct => 0,
-        Method::Winograd => winograd::workspace_len(pool, geometry),
+    match method.algorithm {
+        Algorithm::Direct => 0,
+        Algorithm::Winograd => winograd::workspace_len(pool, method.precision, geometry),
     }
 }
 
@@ -176,10 +204,20 @@ pub(crate) fn weight_gradient(
     workspace: &mut [f32],
     d_weights: &mut [f32],
 ) {
-    match method {
-        Method::Direct => direct::weight_gradient(pool, geometry, source, d_target, d_weights),
-        Method::Winograd => {
-            winograd::weight_gradient(pool, geometry, source, d_target, workspace, d_weights);
+    match method.algorithm {
+        Algorithm::Direct => {
+            direct::weight_gradient(pool, method.precision, geometry, source, d_target, d_weights)
+        }
+        Algorithm::Winograd => {
+            winograd::weight_gradient(
+                pool,
+                method.precision,
+                geometry,
+                source,
+                d_target,
+                workspace,
+                d_weights,
+            );
         }
     }
 }

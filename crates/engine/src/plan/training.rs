@@ -12,12 +12,14 @@ use crate::kernels::convolution::{Method, Weights};
 use crate::kernels::{Geometry, batch_norm, column, convolution, depthwise, dropout, pointwise, prelu};
 use crate::parameters::{Entry, Parameters};
 use crate::pool::Pool;
+use crate::precision::Precision;
 
 /// A network compiled for training with a fixed batch size.
 #[derive(Debug)]
 pub struct TrainingPlan {
     network: Network,
     batch: usize,
+    precision: Precision,
     nodes: Vec<Planned>,
     image: Value,
     arena: Arena,
@@ -42,14 +44,33 @@ struct Planned {
 }
 
 impl TrainingPlan {
+    /// Compiles `network` for batches of `batch` images, with every product in f32.
+    ///
+    /// # Errors
+    /// As [`TrainingPlan::with_precision`].
+    ///
+    /// # Panics
+    /// As [`TrainingPlan::with_precision`].
+    pub fn new(pool: &Pool, network: &Network, batch: usize) -> Result<TrainingPlan, PlanError> {
+        TrainingPlan::with_precision(pool, network, batch, Precision::F32)
+    }
+
     /// Compiles `network` for batches of `batch` images.
+    ///
+    /// The operands of the products of linear layers and of convolutions without groups are rounded to `precision`.
+    /// Activations, weights, their gradients and everything else stay f32.
     ///
     /// # Errors
     /// When the engine cannot run one of its nodes.
     ///
     /// # Panics
     /// When the network does not pass [`Network::check`].
-    pub fn new(pool: &Pool, network: &Network, batch: usize) -> Result<TrainingPlan, PlanError> {
+    pub fn with_precision(
+        pool: &Pool,
+        network: &Network,
+        batch: usize,
+        precision: Precision,
+    ) -> Result<TrainingPlan, PlanError> {
         if batch == 0 {
             return Err(PlanError::EmptyBatch);
         }
@@ -94,7 +115,7 @@ impl TrainingPlan {
         let workspace =
             nodes.iter().filter_map(|node| node.geometry).filter(|(_, kind)| *kind == Kind::Full).map(
                 |(geometry, _)| {
-                    let method = Method::of(pool, &geometry, Weights::Changing);
+                    let method = Method::of(pool, &geometry, Weights::Changing, precision);
                     (convolution::forward_weights_len(pool, method, &geometry)
                         + convolution::forward_workspace_len(pool, method, &geometry))
                     .max(convolution::input_gradient_workspace_len(pool, method, &geometry))
@@ -106,6 +127,7 @@ impl TrainingPlan {
             partials: Buffer::zeros(node::partials_len(network, &shapes)),
             network: network.clone(),
             batch,
+            precision,
             nodes,
             image,
             arena: layout.place(),
@@ -169,7 +191,7 @@ impl TrainingPlan {
                 let bias = node::parameter(entries, trained, index, Role::Bias);
                 match kind {
                     Kind::Full => {
-                        let method = Method::of(pool, &geometry, Weights::Changing);
+                        let method = Method::of(pool, &geometry, Weights::Changing, self.precision);
                         let len = convolution::forward_weights_len(pool, method, &geometry);
                         let (panels, workspace) = self.workspace.as_mut_slice().split_at_mut(len);
                         convolution::rearrange_forward(pool, method, &geometry, weights, panels);
@@ -275,7 +297,7 @@ impl TrainingPlan {
                 if let Some(d_weights) = gradients.of(entries, index, Role::Weight) {
                     match kind {
                         Kind::Full => {
-                            let method = Method::of(pool, &geometry, Weights::Changing);
+                            let method = Method::of(pool, &geometry, Weights::Changing, self.precision);
                             let workspace = self.workspace.as_mut_slice();
                             convolution::weight_gradient(
                                 pool, method, &geometry, input, d_target, workspace, d_weights,
@@ -293,7 +315,7 @@ impl TrainingPlan {
                 match kind {
                     Kind::Full => {
                         let workspace = self.workspace.as_mut_slice();
-                        let method = Method::of(pool, &geometry, Weights::Changing);
+                        let method = Method::of(pool, &geometry, Weights::Changing, self.precision);
                         convolution::input_gradient(
                             pool, method, &geometry, d_target, weights, workspace, d_source, store,
                         );
