@@ -88,7 +88,7 @@ pub(crate) fn rearrange_forward(
 ) {
     match method.algorithm {
         Algorithm::Direct => {
-            direct::forward_panels(pool, method.precision, geometry).pack(pool, weights, rearranged)
+            direct::forward_panels(pool, method.precision, geometry).pack(pool, weights, rearranged);
         }
         Algorithm::Winograd => {
             filters(pool, method.precision, geometry, Direction::Forward)
@@ -126,7 +126,7 @@ pub(crate) fn forward(
 ) {
     match method.algorithm {
         Algorithm::Direct => {
-            direct::forward(pool, method.precision, geometry, source, rearranged, bias, target)
+            direct::forward(pool, method.precision, geometry, source, rearranged, bias, target);
         }
         Algorithm::Winograd => {
             let shape = filters(pool, method.precision, geometry, Direction::Forward);
@@ -206,7 +206,7 @@ pub(crate) fn weight_gradient(
 ) {
     match method.algorithm {
         Algorithm::Direct => {
-            direct::weight_gradient(pool, method.precision, geometry, source, d_target, d_weights)
+            direct::weight_gradient(pool, method.precision, geometry, source, d_target, d_weights);
         }
         Algorithm::Winograd => {
             winograd::weight_gradient(

@@ -156,8 +156,9 @@ unsafe fn transform_rows<V: Vector, F: Format<V>>(
                     }
                 }
             }
-            for row in 0..here {
-                let start = panel.start + (first + row) * panel.width + vector * V::LANES;
+            for word in first..first + here {
+                let row = word - first;
+                let start = panel.start + word * panel.width + vector * V::LANES;
                 let last = (PLANES - 1) * of.stride + start + V::LANES;
                 assert!(last <= filters.len(), "filters of {of:?}");
                 // SAFETY: the assertion holds the last of the stores, `load_some` each of the loads.

@@ -73,7 +73,6 @@ pub(crate) fn workspace_len(pool: &Pool, precision: Precision, geometry: &Geomet
 ///
 /// # Panics
 /// When a length does not fit the sizes.
-#[expect(clippy::too_many_arguments, reason = "a gradient has this many operands")]
 pub(crate) fn weight_gradient(
     pool: &Pool,
     precision: Precision,
