@@ -15,6 +15,7 @@ mod images;
 mod import;
 mod inspect;
 mod loss;
+mod operands;
 mod paper;
 mod synth;
 pub(crate) mod terminal;
