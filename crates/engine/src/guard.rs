@@ -9,14 +9,19 @@ use std::time::{Duration, Instant};
 use crate::gemm::Store;
 use crate::head::{Centres, Head};
 use crate::isa::Isa;
-use crate::kernels::convolution::{self, Method};
+use crate::kernels::convolution::{self, Algorithm, Method};
 use crate::kernels::epilogue::{self, After, Epilogue};
 use crate::kernels::{Geometry, batch_norm, column, dense, direct, prelu};
 use crate::optimizer::SgdStep;
 use crate::pool::Pool;
+use crate::precision::Precision;
 use crate::testing::Numbers;
 use margin::Loss;
 use net::Shape;
+
+const F32: Precision = Precision::F32;
+const DIRECT: Method = Method { algorithm: Algorithm::Direct, precision: F32 };
+const WINOGRAD: Method = Method { algorithm: Algorithm::Winograd, precision: F32 };
 
 /// The least time of `slow` in units of that of `fast`.
 fn ratio(mut slow: impl FnMut(), mut fast: impl FnMut()) -> f64 {
@@ -63,10 +68,23 @@ fn convolve(pool: &Pool, method: Method, geometry: &Geometry) -> impl FnMut() {
 #[ignore = "measures time, which only ratios make comparable; CI calls it by name"]
 fn minimal_filtering_takes_less_time_than_the_definition() {
     let (pool, geometry) = (Pool::new(1).unwrap(), geometry(2, 28, 64, 64, 3));
-    let slow = convolve(&pool, Method::Direct, &geometry);
-    let fast = convolve(&pool, Method::Winograd, &geometry);
+    let slow = convolve(&pool, DIRECT, &geometry);
+    let fast = convolve(&pool, WINOGRAD, &geometry);
     // [2.0]
     assert_ratio("definition to minimal filtering", ratio(slow, fast), 1.2, 6.0);
+}
+
+#[test]
+#[ignore = "measures time, which only ratios make comparable; CI calls it by name"]
+fn pairs_of_bf16_take_less_time_than_f32_where_the_processor_multiplies_them() {
+    if Isa::detect() != Isa::Avx512Bf16 {
+        println!("skipped: this processor multiplies no bf16");
+        return;
+    }
+    let (pool, geometry) = (Pool::new(1).unwrap(), geometry(2, 28, 128, 128, 3));
+    let slow = convolve(&pool, WINOGRAD, &geometry);
+    let fast = convolve(&pool, Method { precision: Precision::Bf16, ..WINOGRAD }, &geometry);
+    assert_ratio("minimal filtering in f32 to bf16", ratio(slow, fast), 1.05, 4.0);
 }
 
 #[test]
@@ -77,8 +95,8 @@ fn wider_vectors_take_less_time() {
     }
     let geometry = geometry(1, 20, 64, 64, 1);
     let (plain, best) = (Pool::with_isa(1, Isa::Portable).unwrap(), Pool::new(1).unwrap());
-    let slow = convolve(&plain, Method::Direct, &geometry);
-    let fast = convolve(&best, Method::Direct, &geometry);
+    let slow = convolve(&plain, DIRECT, &geometry);
+    let fast = convolve(&best, DIRECT, &geometry);
     // [9]
     assert_ratio("portable to best instruction set", ratio(slow, fast), 2.0, 100.0);
 }
@@ -142,12 +160,12 @@ fn one_walk_for_two_gradients_takes_no_more_time_than_two() {
     let (d_target, weights) = (numbers.vector(geometry.target_len()), numbers.vector(64 * 128));
     let [mut d_source, mut other] = [(); 2].map(|()| vec![0.0; source.len()]);
     let [mut d_weights, mut others] = [(); 2].map(|()| vec![0.0; weights.len()]);
-    let mut panels = vec![0.0; direct::input_gradient_panels_len(&pool, &geometry)];
+    let mut panels = vec![0.0; direct::input_gradient_panels_len(&pool, F32, &geometry)];
     let mut workspace = vec![0.0; dense::workspace_len(pool.isa(), &geometry)];
     let slow = || {
-        direct::weight_gradient(&pool, &geometry, &source, &d_target, &mut d_weights);
+        direct::weight_gradient(&pool, F32, &geometry, &source, &d_target, &mut d_weights);
         let store = Store::Replace;
-        direct::input_gradient(&pool, &geometry, &d_target, &weights, &mut panels, &mut d_source, store);
+        direct::input_gradient(&pool, F32, &geometry, &d_target, &weights, &mut panels, &mut d_source, store);
     };
     let fast = || {
         let out = Some((&mut other[..], Store::Replace));

@@ -85,13 +85,15 @@ impl Learner {
         let pool = Pool::new(recipe.run.threads)?;
         let parameters = Parameters::from_weights(network, &net::initialise(network, recipe.run.seed))?;
         let parts = recipe.optimizer.accumulate;
-        let plan = TrainingPlan::new(&pool, network, recipe.run.batch / parts)?;
+        let precision = recipe.run.precision.on(pool.isa());
+        let plan = TrainingPlan::with_precision(&pool, network, recipe.run.batch / parts, precision)?;
         let sgd = Sgd::new(&parameters, |entry| match recipe.optimizer.decay {
             Decay::All => true,
             Decay::Weights => entry.role == Role::Weight,
         });
         let dimension = network.feature_dimension();
         let mut head = Head::zeros(classes, dimension);
+        head.set_precision(precision);
         fill_centres(head.weights_mut(), recipe.run.seed);
         Ok(Self {
             gradients: Gradients::zeros(&parameters),

@@ -9,10 +9,17 @@ use super::geometry::Geometry;
 use super::winograd::{self, Direction, Filters};
 use crate::gemm::{Registers, Store};
 use crate::pool::Pool;
+use crate::precision::Precision;
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
+pub(crate) struct Method {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) precision: Precision,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Algorithm {
     /// As a product of gathered rows, [`direct`].
     Direct,
     /// By minimal filtering, [`winograd`].
@@ -29,7 +36,14 @@ pub(crate) enum Weights {
 }
 
 impl Method {
-    /// The method that costs less, by shapes alone.
+    /// That whose algorithm costs less, with operands in `precision`.
+    pub(crate) fn of(pool: &Pool, geometry: &Geometry, weights: Weights, precision: Precision) -> Method {
+        Method { algorithm: Algorithm::of(pool, geometry, weights), precision }
+    }
+}
+
+impl Algorithm {
+    /// The algorithm that costs less, by shapes alone.
     ///
     /// Counted in multiply-adds for each pair of an input and an output channel. The definition takes one for
     /// each of nine taps and each output position. Minimal filtering takes one for each of 36 elements and each
@@ -37,10 +51,10 @@ impl Method {
     /// Measured with AVX-512, to read an element costs as much as 35 multiply-adds where all filters come from
     /// memory, and to transform it first as much again. With few channels the transforms of activations, which
     /// this does not count, weigh more than the products.
-    pub(crate) fn of(pool: &Pool, geometry: &Geometry, weights: Weights) -> Method {
+    fn of(pool: &Pool, geometry: &Geometry, weights: Weights) -> Algorithm {
         let channels = geometry.source.channels.min(geometry.target.channels);
         if !winograd::applies(geometry) || channels < 16 {
-            return Method::Direct;
+            return Algorithm::Direct;
         }
         let element = match weights {
             Weights::Fixed => 35,
@@ -49,19 +63,19 @@ impl Method {
         let rows = |count: usize| count.next_multiple_of(Registers::of(pool.isa()).rows);
         let filtering = 36 * (rows(winograd::count_tiles(geometry)) + element);
         let definition = 9 * (rows(geometry.images * geometry.target.positions()) + element);
-        if filtering < definition { Method::Winograd } else { Method::Direct }
+        if filtering < definition { Algorithm::Winograd } else { Algorithm::Direct }
     }
 }
 
-fn filters(pool: &Pool, geometry: &Geometry, direction: Direction) -> Filters {
-    Filters::new(pool, geometry.source.channels, geometry.target.channels, direction)
+fn filters(pool: &Pool, precision: Precision, geometry: &Geometry, direction: Direction) -> Filters {
+    Filters::new(pool, precision, geometry.source.channels, geometry.target.channels, direction)
 }
 
 /// Floats of the weights rearranged for a forward pass.
 pub(crate) fn forward_weights_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
-    match method {
-        Method::Direct => direct::forward_panels(pool, geometry).len(),
-        Method::Winograd => filters(pool, geometry, Direction::Forward).len(),
+    match method.algorithm {
+        Algorithm::Direct => direct::forward_panels(pool, method.precision, geometry).len(),
+        Algorithm::Winograd => filters(pool, method.precision, geometry, Direction::Forward).len(),
     }
 }
 
@@ -76,20 +90,23 @@ pub(crate) fn rearrange_forward(
     weights: &[f32],
     rearranged: &mut [f32],
 ) {
-    match method {
-        Method::Direct => direct::forward_panels(pool, geometry).pack(pool, weights, rearranged),
-        Method::Winograd => {
-            filters(pool, geometry, Direction::Forward).transform(pool, weights, rearranged);
+    match method.algorithm {
+        Algorithm::Direct => {
+            direct::forward_panels(pool, method.precision, geometry).pack(pool, weights, rearranged);
+        }
+        Algorithm::Winograd => {
+            filters(pool, method.precision, geometry, Direction::Forward)
+                .transform(pool, weights, rearranged);
         }
     }
 }
 
 /// Floats of workspace that [`forward`] needs.
 pub(crate) fn forward_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
-    match method {
-        Method::Direct => 0,
-        Method::Winograd => {
-            let shape = filters(pool, geometry, Direction::Forward);
+    match method.algorithm {
+        Algorithm::Direct => 0,
+        Algorithm::Winograd => {
+            let shape = filters(pool, method.precision, geometry, Direction::Forward);
             winograd::convolve_workspace_len(pool, geometry, shape)
         }
     }
@@ -115,13 +132,13 @@ pub(crate) fn forward(
     target: &mut [f32],
 ) -> Option<usize> {
     let channels = geometry.target.channels;
-    let done = match method {
-        Method::Direct => {
+    let done = match method.algorithm {
+        Algorithm::Direct => {
             let moments = moments.as_deref_mut();
-            direct::forward(pool, geometry, source, rearranged, epilogue, moments, target)
+            direct::forward(pool, method.precision, geometry, source, rearranged, epilogue, moments, target)
         }
-        Method::Winograd => {
-            let shape = filters(pool, geometry, Direction::Forward);
+        Algorithm::Winograd => {
+            let shape = filters(pool, method.precision, geometry, Direction::Forward);
             let (store, bias) = (Store::Replace, epilogue.bias);
             winograd::convolve(pool, geometry, source, shape, rearranged, bias, workspace, target, store);
             epilogue.after.apply_to_all(pool, channels, target);
@@ -133,18 +150,21 @@ pub(crate) fn forward(
 
 /// Whether [`dense::gradients`] is how the gradients are computed, which takes a pending one.
 pub(crate) fn takes_pending(pool: &Pool, method: Method, geometry: &Geometry) -> bool {
-    method == Method::Direct && dense::applies(pool.isa(), geometry)
+    method.algorithm == Algorithm::Direct && dense::applies(pool.isa(), geometry)
 }
 
 /// Floats that [`gradients`] needs for rearranged weights, transforms and sums.
 pub(crate) fn gradients_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
-    match method {
-        Method::Direct if dense::applies(pool.isa(), geometry) => dense::workspace_len(pool.isa(), geometry),
-        Method::Direct => direct::input_gradient_panels_len(pool, geometry),
-        Method::Winograd => {
-            let shape = filters(pool, geometry, Direction::Backward);
+    let precision = method.precision;
+    match method.algorithm {
+        Algorithm::Direct if dense::applies(pool.isa(), geometry) => {
+            dense::workspace_len(pool.isa(), geometry)
+        }
+        Algorithm::Direct => direct::input_gradient_panels_len(pool, precision, geometry),
+        Algorithm::Winograd => {
+            let shape = filters(pool, precision, geometry, Direction::Backward);
             let input = shape.len() + winograd::convolve_workspace_len(pool, geometry, shape);
-            input.max(winograd::workspace_len(pool, geometry))
+            input.max(winograd::workspace_len(pool, precision, geometry))
         }
     }
 }
@@ -173,22 +193,25 @@ pub(crate) fn gradients(
     d_source: Option<(&mut [f32], Store)>,
 ) {
     assert!(pending.is_none() || takes_pending(pool, method, geometry), "a pending gradient of {geometry:?}");
-    match method {
-        Method::Direct if dense::applies(pool.isa(), geometry) => {
+    let precision = method.precision;
+    match method.algorithm {
+        Algorithm::Direct if dense::applies(pool.isa(), geometry) => {
             dense::gradients(
                 pool, geometry, source, d_target, pending, weights, workspace, d_weights, d_source,
             );
         }
-        Method::Direct => {
-            direct::weight_gradient(pool, geometry, source, d_target, d_weights);
+        Algorithm::Direct => {
+            direct::weight_gradient(pool, precision, geometry, source, d_target, d_weights);
             if let Some((d_source, store)) = d_source {
-                direct::input_gradient(pool, geometry, d_target, weights, workspace, d_source, store);
+                direct::input_gradient(
+                    pool, precision, geometry, d_target, weights, workspace, d_source, store,
+                );
             }
         }
-        Method::Winograd => {
-            winograd::weight_gradient(pool, geometry, source, d_target, workspace, d_weights);
+        Algorithm::Winograd => {
+            winograd::weight_gradient(pool, precision, geometry, source, d_target, workspace, d_weights);
             let Some((d_source, store)) = d_source else { return };
-            let shape = filters(pool, geometry, Direction::Backward);
+            let shape = filters(pool, precision, geometry, Direction::Backward);
             let (filters, workspace) = workspace.split_at_mut(shape.len());
             shape.transform(pool, weights, filters);
             winograd::convolve(pool, geometry, d_target, shape, filters, None, workspace, d_source, store);

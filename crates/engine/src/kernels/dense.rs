@@ -9,6 +9,7 @@ use crate::gemm::{
 };
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
+use crate::precision::Precision;
 
 /// Fewer parts of rows than this leave processors without work.
 const FEWEST_PARTS: usize = 8;
@@ -36,7 +37,7 @@ pub(crate) fn applies(isa: Isa, geometry: &Geometry) -> bool {
 /// Floats of workspace that [`gradients`] needs.
 pub(crate) fn workspace_len(isa: Isa, geometry: &Geometry) -> usize {
     let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
-    Panels::new(isa, outputs, inputs).len() + parts(isa, geometry).1 * inputs * outputs
+    Panels::new(isa, Precision::F32, outputs, inputs).len() + parts(isa, geometry).1 * inputs * outputs
 }
 
 /// `d_weights += transposed source * d_target` and, where it is wanted, `d_source (=|+=) d_target * transposed weights`.
@@ -68,7 +69,7 @@ pub(crate) fn gradients(
     assert_eq!(source.len(), rows * inputs, "activations of {geometry:?}");
     assert_eq!(d_target.len(), rows * outputs, "output gradient of {geometry:?}");
     assert_eq!(d_weights.len(), inputs * outputs, "gradient of the weights of {geometry:?}");
-    let transposed = Panels::new(isa, outputs, inputs);
+    let transposed = Panels::new(isa, Precision::F32, outputs, inputs);
     let (panels, sums) = workspace.split_at_mut(transposed.len());
     let d_source = d_source.map(|(d_source, store)| {
         assert_eq!(d_source.len(), rows * inputs, "input gradient of {geometry:?}");
@@ -78,7 +79,7 @@ pub(crate) fn gradients(
     let panels = &*panels;
     let (each, parts) = parts(isa, geometry);
     let sums = &mut sums[..parts * d_weights.len()];
-    let all = Panels::new(isa, row_block(isa), outputs);
+    let all = Panels::new(isa, Precision::F32, row_block(isa), outputs);
     pool.run_chunks_with_scratch(sums, d_weights.len(), |part, sums, scratch| {
         let sums = Shared::new(sums);
         // The last rows of a tile read, without use, a little past the last column.
@@ -105,9 +106,9 @@ pub(crate) fn gradients(
                 let dense = Dense::new(here, outputs);
                 let place = |row: usize| (taken.start + row) * inputs;
                 let (all, group) = (0..taken.len(), 0..transposed.count());
-                product_rows(isa, &dense, all, (transposed, panels), group, packed, d_source, &place, store);
+                product_rows(&dense, all, (transposed, panels), group, packed, d_source, &place, store);
             }
-            let shape = Panels::new(isa, taken.len(), outputs);
+            let shape = Panels::new(isa, Precision::F32, taken.len(), outputs);
             (0..shape.count()).for_each(|index| shape.fill_panel(index, here, right));
             let values = if taken.end * inputs + Registers::of(isa).rows <= source.len() {
                 &source[taken.start * inputs..]
@@ -118,7 +119,7 @@ pub(crate) fn gradients(
             };
             let left = Transposed { values, stride: inputs, columns: inputs };
             let (group, place) = (0..shape.count(), |k: usize| k * outputs);
-            transposed_product(isa, left, (shape, right), group, sums, &place, store);
+            transposed_product(left, (shape, right), group, sums, &place, store);
             store = Store::Add;
         }
     });

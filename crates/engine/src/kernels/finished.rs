@@ -50,7 +50,7 @@ pub(crate) fn product(
         let last = shape.panel(group.end - 1);
         let columns = shape.panel(group.start).first_column..last.first_column + last.columns;
         let (place, store) = (|row: usize| row * channels, Store::Replace);
-        product_rows(isa, rows, taken.clone(), (shape, panels), group, packed, shared, &place, store);
+        product_rows(rows, taken.clone(), (shape, panels), group, packed, shared, &place, store);
         #[expect(unsafe_code, reason = "tasks share a tensor")]
         // SAFETY: these columns of these rows belong to this task alone.
         unsafe {
@@ -108,6 +108,7 @@ mod tests {
     use crate::gemm::Dense;
     use crate::isa::Isa;
     use crate::kernels::epilogue::After;
+    use crate::precision::Precision;
     use crate::testing::{Numbers, assert_close};
 
     /// Rows around the borders of blocks and parts, few enough for shared panels and many.
@@ -126,7 +127,7 @@ mod tests {
                 let epilogue = Epilogue { bias: Some(&bias), after };
                 let run = |threads| {
                     let pool = Pool::with_isa(threads, isa).unwrap();
-                    let shape = Panels::new(isa, depth, channels);
+                    let shape = Panels::new(isa, Precision::F32, depth, channels);
                     let mut panels = vec![f32::NAN; shape.len()];
                     shape.pack(&pool, &right, &mut panels);
                     let mut target = vec![f32::NAN; count * channels];

@@ -14,6 +14,7 @@ use crate::kernels::epilogue::{self, After, Epilogue};
 use crate::kernels::{Geometry, batch_norm, convolution, depthwise, pointwise};
 use crate::parameters::Parameters;
 use crate::pool::Pool;
+use crate::precision::Precision;
 
 /// A network and its weights compiled for embedding up to a number of images at a time.
 #[derive(Debug)]
@@ -78,18 +79,36 @@ pub enum EmbeddingPlanError {
 }
 
 impl EmbeddingPlan {
-    /// Compiles `network` with `weights` for up to `batch` images at a time.
+    /// Compiles `network` with `weights` for up to `batch` images at a time, with every product in f32.
+    ///
+    /// # Errors
+    /// As [`EmbeddingPlan::with_precision`].
+    ///
+    /// # Panics
+    /// As [`EmbeddingPlan::with_precision`].
+    pub fn new(
+        pool: &Pool,
+        network: &Network,
+        weights: &Weights,
+        batch: usize,
+    ) -> Result<EmbeddingPlan, EmbeddingPlanError> {
+        EmbeddingPlan::with_precision(pool, network, weights, batch, Precision::F32)
+    }
+
+    /// Compiles `network` with `weights` for up to `batch` images at a time, the operands of the products of linear
+    /// layers and full convolutions rounded to `precision`.
     ///
     /// # Errors
     /// When the engine cannot run a node, or the weights are not the network's.
     ///
     /// # Panics
     /// When the network does not pass [`Network::check`].
-    pub fn new(
+    pub fn with_precision(
         pool: &Pool,
         network: &Network,
         weights: &Weights,
         batch: usize,
+        precision: Precision,
     ) -> Result<EmbeddingPlan, EmbeddingPlanError> {
         if batch == 0 {
             return Err(PlanError::EmptyBatch.into());
@@ -115,7 +134,7 @@ impl EmbeddingPlan {
                 Source::Node(node) => outputs[*node],
             };
             let mut sources: Vec<Value> = node.inputs.iter().map(value).collect();
-            let operation = operation(pool, network, &shapes, &parameters, index, batch);
+            let operation = operation(pool, network, &shapes, &parameters, index, (batch, precision));
             let followers = match (&operation, &node.op) {
                 (Operation::ForwardOnly(_), _) | (_, Op::Add | Op::Dropout(_)) => Followers::default(),
                 _ => Followers::of(network, index),
@@ -217,7 +236,7 @@ fn operation(
     shapes: &[Shape],
     parameters: &Parameters,
     index: usize,
-    batch: usize,
+    (batch, precision): (usize, Precision),
 ) -> Operation {
     let entries = parameters.entries();
     let required = |role| node::required(entries, parameters.trained(), index, role);
@@ -231,7 +250,7 @@ fn operation(
                 Operation::Depthwise { geometry, weights: required(Role::Weight).to_vec(), bias: bias() }
             }
             Some((geometry, kind)) => {
-                let method = Method::of(pool, &geometry, convolution::Weights::Fixed);
+                let method = Method::of(pool, &geometry, convolution::Weights::Fixed, precision);
                 let mut panels = Buffer::zeros(convolution::forward_weights_len(pool, method, &geometry));
                 let mut weights = std::borrow::Cow::Borrowed(required(Role::Weight));
                 if let Kind::Grouped(groups) = kind {

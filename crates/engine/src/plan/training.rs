@@ -19,12 +19,14 @@ use crate::kernels::epilogue::{self, After, Epilogue};
 use crate::kernels::{Geometry, batch_norm, column, convolution, depthwise, dropout, pointwise, prelu};
 use crate::parameters::{Entry, Parameters};
 use crate::pool::Pool;
+use crate::precision::Precision;
 
 /// A network compiled for training with a fixed batch size.
 #[derive(Debug)]
 pub struct TrainingPlan {
     network: Network,
     batch: usize,
+    precision: Precision,
     nodes: Vec<Planned>,
     image: Value,
     arena: Arena,
@@ -59,14 +61,34 @@ struct Planned {
 }
 
 impl TrainingPlan {
+    /// Compiles `network` for batches of `batch` images, with every product in f32.
+    ///
+    /// # Errors
+    /// As [`TrainingPlan::with_precision`].
+    ///
+    /// # Panics
+    /// As [`TrainingPlan::with_precision`].
+    pub fn new(pool: &Pool, network: &Network, batch: usize) -> Result<TrainingPlan, PlanError> {
+        TrainingPlan::with_precision(pool, network, batch, Precision::F32)
+    }
+
     /// Compiles `network` for batches of `batch` images.
+    ///
+    /// The operands of the products of linear layers and of convolutions without groups are rounded to `precision`,
+    /// except for the gradients of 1 x 1 convolutions with stride 1: those wait for memory, not for multipliers.
+    /// Activations, weights, their gradients and everything else stay f32.
     ///
     /// # Errors
     /// When the engine cannot run one of its nodes.
     ///
     /// # Panics
     /// When the network does not pass [`Network::check`].
-    pub fn new(pool: &Pool, network: &Network, batch: usize) -> Result<TrainingPlan, PlanError> {
+    pub fn with_precision(
+        pool: &Pool,
+        network: &Network,
+        batch: usize,
+        precision: Precision,
+    ) -> Result<TrainingPlan, PlanError> {
         if batch == 0 {
             return Err(PlanError::EmptyBatch);
         }
@@ -131,11 +153,11 @@ impl TrainingPlan {
         if let Some(last) = nodes.last() {
             layout.touch(last.output, count);
         }
-        activation_gradients::plan(pool, network, &shapes, batch, &mut layout, &mut nodes);
+        activation_gradients::plan((pool, precision), network, &shapes, batch, &mut layout, &mut nodes);
         let workspace =
             nodes.iter().filter_map(|node| node.geometry).filter(|(_, kind)| *kind == Kind::Full).map(
                 |(geometry, _)| {
-                    let method = Method::of(pool, &geometry, Weights::Changing);
+                    let method = Method::of(pool, &geometry, Weights::Changing, precision);
                     (convolution::forward_weights_len(pool, method, &geometry)
                         + convolution::forward_workspace_len(pool, method, &geometry))
                     .max(convolution::gradients_workspace_len(pool, method, &geometry))
@@ -148,6 +170,7 @@ impl TrainingPlan {
             partials: Buffer::zeros(node::partials_len(network, &shapes)),
             network: network.clone(),
             batch,
+            precision,
             nodes,
             image,
             arena: layout.place(),
@@ -221,7 +244,7 @@ impl TrainingPlan {
                     fusion::is_normalised(&self.network, index).then_some(self.partials.as_mut_slice());
                 self.measured = match kind {
                     Kind::Full => {
-                        let method = Method::of(pool, &geometry, Weights::Changing);
+                        let method = Method::of(pool, &geometry, Weights::Changing, self.precision);
                         let len = convolution::forward_weights_len(pool, method, &geometry);
                         let (panels, workspace) = self.workspace.as_mut_slice().split_at_mut(len);
                         convolution::rearrange_forward(pool, method, &geometry, weights, panels);
@@ -378,7 +401,7 @@ impl TrainingPlan {
                 let weights = required(Role::Weight);
                 match kind {
                     Kind::Full => {
-                        let method = Method::of(pool, &geometry, Weights::Changing);
+                        let method = Method::of(pool, &geometry, Weights::Changing, self.precision);
                         let workspace = self.workspace.as_mut_slice();
                         convolution::gradients(
                             pool, method, &geometry, input, d_target, pending, weights, workspace, d_weights,

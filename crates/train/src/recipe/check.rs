@@ -8,7 +8,7 @@ use net::ArchitectureError;
 use super::decode::nearest;
 use super::error::RecipeError;
 use super::length::Length;
-use super::sections::{Precision, Recipe, Shape};
+use super::sections::{Recipe, Shape};
 use super::tree::{Place, Tree};
 use crate::schedule::LossSchedule;
 
@@ -230,10 +230,6 @@ fn check_run(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
     range.at_least_one("run.batch", run.batch)?;
     if run.seed > i64::MAX as u64 {
         return Err(range.refuse("run.seed", "must be below 2^63, the limit of TOML", run.seed));
-    }
-    if run.precision == Precision::Bf16 {
-        let rule = "must be f32 or auto, because this version has no bf16 arithmetic";
-        return Err(range.refuse("run.precision", rule, "bf16"));
     }
     range.some_time("run.checkpoints.every", run.checkpoints.every)?;
     range.at_least_one("run.checkpoints.keep", run.checkpoints.keep)?;

@@ -233,7 +233,7 @@ pub struct Run {
     pub batch: usize,
     /// Worker threads; 0, one for each processor, unless said. Results do not depend on it.
     pub threads: usize,
-    /// Arithmetic of the network; `f32` unless said.
+    /// Arithmetic of the products of network and head; `f32` unless said.
     pub precision: Precision,
     /// States to resume from.
     pub checkpoints: Checkpoints,
@@ -251,16 +251,28 @@ impl Default for Run {
     }
 }
 
-/// Arithmetic of the network.
+/// Arithmetic of the products of network and head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32-bit floating point everywhere.
     F32,
-    /// bfloat16 activations with 32-bit sums, weights and state.
+    /// Operands of products rounded to bfloat16, with 32-bit sums, activations, weights and state.
     Bf16,
     /// `bf16` where the processor has it.
     Auto,
+}
+
+impl Precision {
+    /// What it means on a processor with `isa`.
+    #[must_use]
+    pub fn on(self, isa: engine::Isa) -> engine::Precision {
+        match self {
+            Precision::F32 => engine::Precision::F32,
+            Precision::Bf16 => engine::Precision::Bf16,
+            Precision::Auto => engine::Precision::fastest(isa),
+        }
+    }
 }
 
 /// `[run.checkpoints]`

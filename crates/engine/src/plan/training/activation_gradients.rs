@@ -9,6 +9,7 @@ use crate::plan::arena::{Layout, Value};
 use crate::plan::fusion;
 use crate::plan::node::Kind;
 use crate::pool::Pool;
+use crate::precision::Precision;
 
 /// Decides where every gradient of an activation lies, from the last node to the first.
 ///
@@ -16,7 +17,7 @@ use crate::pool::Pool;
 /// the same memory where that is safe, and gets a copy where it is not: see [`may_share`]. Normalisations and rectifiers
 /// overwrite the gradient that comes in with the one that goes out, unless summands share it.
 pub(super) fn plan(
-    pool: &Pool,
+    (pool, precision): (&Pool, Precision),
     network: &Network,
     shapes: &[Shape],
     batch: usize,
@@ -40,7 +41,7 @@ pub(super) fn plan(
             continue;
         }
         let inputs = &network.nodes[index].inputs;
-        if let Some(layer) = takes_pending(pool, network, nodes, index) {
+        if let Some(layer) = takes_pending((pool, precision), network, nodes, index) {
             let pending = layout.value(3 * shapes[index].channels, step);
             let kept = [pending, nodes[layer].output];
             let after = backward_step(count, layer);
@@ -92,14 +93,19 @@ pub(super) fn plan(
 
 /// The layer that is to write the gradient of the normalisation `index`, its only reader, as it reads it: one whose two
 /// gradients come from one walk over the rows, and which does not add to the very gradient that it reads.
-fn takes_pending(pool: &Pool, network: &Network, nodes: &[Planned], index: usize) -> Option<usize> {
+fn takes_pending(
+    (pool, precision): (&Pool, Precision),
+    network: &Network,
+    nodes: &[Planned],
+    index: usize,
+) -> Option<usize> {
     let layer = index.checked_sub(1).filter(|&layer| fusion::only_reader(network, layer) == Some(index))?;
     let (Op::BatchNorm(_), Op::Convolution(settings)) = (&network.nodes[index].op, &network.nodes[layer].op)
     else {
         return None;
     };
     let (geometry, kind) = nodes[layer].geometry?;
-    let method = Method::of(pool, &geometry, Weights::Changing);
+    let method = Method::of(pool, &geometry, Weights::Changing, precision);
     let taken = kind == Kind::Full && !settings.bias && convolution::takes_pending(pool, method, &geometry);
     let reads_own = match network.nodes[layer].inputs[0] {
         Source::Node(source) => nodes[source].d_output == nodes[index].d_output,
