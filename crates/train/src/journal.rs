@@ -95,8 +95,8 @@ pub struct StepRecord {
     /// Scale in force; absent where the loss has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
-    /// Mean cosine between a feature and the centre of its identity, before the update; absent for plain softmax,
-    /// which has no cosines.
+    /// Mean cosine between a feature and the centre of its identity, before the update; absent in the journals of
+    /// earlier versions for plain softmax.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_target_cosine: Option<f64>,
     /// Share of the images whose own logit, margin included, exceeds all others.

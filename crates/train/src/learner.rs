@@ -1,5 +1,7 @@
 //! What learns: backbone, head and their optimizers, one update at a time.
 
+use std::collections::BTreeMap;
+
 use data::Batch;
 use engine::{
     Centres, Gradients, Head, HeadOutput, Parameters, Pixels, PlanError, Pool, PoolError, Sgd, SgdStep,
@@ -40,7 +42,30 @@ pub(crate) struct Learner {
     /// Velocity of the centres where a batch has several parts; empty where the head keeps it itself.
     velocity: Vec<f32>,
     d_features: Vec<f32>,
+    /// What an adaptive loss has seen.
+    seen: Seen,
     settings: Settings,
+}
+
+/// What an adaptive loss has seen, apart from the parameters that schedules move.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Seen(BTreeMap<String, f64>);
+
+impl Seen {
+    fn of(loss: &Loss) -> Self {
+        Self(loss.state().into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// The loss with what was seen; before the first batch, as it is.
+    fn onto(&self, loss: Loss) -> Loss {
+        // A state that the loss refuses was refused when it was restored.
+        loss.with_state(|name| self.0.get(name).copied()).unwrap_or(loss)
+    }
+
+    /// By name, for a checkpoint.
+    pub(crate) fn values(&self) -> &BTreeMap<String, f64> {
+        &self.0
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -76,6 +101,9 @@ pub enum LearnerError {
     /// An array of a checkpoint is missing, or has another size or type.
     #[error("the checkpoint does not fit the head: {0}")]
     Head(String),
+    /// What the loss has seen is missing or impossible.
+    #[error("the checkpoint does not fit the loss")]
+    Loss(#[from] margin::StateError),
 }
 
 impl Learner {
@@ -105,6 +133,7 @@ impl Learner {
                 clip_norm: recipe.optimizer.clip_norm,
                 seed: recipe.run.seed,
             },
+            seen: Seen::default(),
             pool,
             parameters,
             plan,
@@ -148,14 +177,16 @@ impl Learner {
                 1 => Centres::Descend(descent),
                 _ => Centres::AddGradient(&mut self.velocity),
             };
+            let loss = self.head.observe(&self.pool, self.seen.onto(*loss), features, &part.labels);
+            self.seen = Seen::of(&loss);
             let output =
-                self.head.step(&self.pool, loss, features, &part.labels, &mut self.d_features, centres);
+                self.head.step(&self.pool, &loss, features, &part.labels, &mut self.d_features, centres);
             if let Some(bad) = self.bad_output(&output) {
                 return Err(bad);
             }
             update.loss += share * output.loss;
             for sample in &output.samples {
-                update.mean_target += sample.target / images as f64;
+                update.mean_target += sample.cosine / images as f64;
                 update.satisfied += if sample.satisfied { 1.0 / images as f64 } else { 0.0 };
             }
             self.plan.backward(&self.pool, &self.parameters, &self.d_features, &mut self.gradients);
@@ -188,7 +219,7 @@ impl Learner {
 
     /// What the head made of finite features that is not finite.
     fn bad_output(&self, output: &HeadOutput) -> Option<BadValue> {
-        let values = output.samples.iter().flat_map(|sample| [sample.loss, sample.target]);
+        let values = output.samples.iter().flat_map(|sample| [sample.loss, sample.cosine]);
         let bad = std::iter::once(output.loss).chain(values).find(|value| !value.is_finite());
         bad.map(|value| {
             BadValue::find(Kind::Centres, CENTRES, self.head.weights()).unwrap_or(BadValue {
@@ -241,8 +272,23 @@ impl Learner {
         write(&backbone, &head)
     }
 
-    /// Takes over the arrays of a checkpoint.
-    pub(crate) fn restore(&mut self, network: &Network, checkpoint: Checkpoint) -> Result<(), LearnerError> {
+    /// What an adaptive loss has seen.
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// Takes over the arrays of a checkpoint and what the loss has seen.
+    pub(crate) fn restore(
+        &mut self,
+        network: &Network,
+        loss: Loss,
+        checkpoint: Checkpoint,
+    ) -> Result<(), LearnerError> {
+        // Before its first step a loss has seen nothing.
+        if checkpoint.state.step > 0 {
+            let seen = &checkpoint.state.loss;
+            self.seen = Seen::of(&loss.with_state(|name| seen.get(name).copied())?);
+        }
         let (mut weights, mut momenta) = (Weights::default(), Weights::default());
         for (name, array) in checkpoint.backbone {
             let tensor = tensor(&name, array)?;

@@ -181,6 +181,42 @@ fn a_run_interrupted_after_any_step_and_resumed_equals_an_uninterrupted_one() {
 }
 
 #[test]
+fn what_a_loss_has_seen_and_where_its_lambda_stands_survive_an_interruption() {
+    let workshop = Workshop::new();
+    for (name, loss) in [
+        (
+            "curricularface",
+            "loss={name=\"curricularface\", s=16, m=0.5, rate=0.3, margin_warm_up=\"6 steps\"}",
+        ),
+        ("adaface", "loss={name=\"adaface\", s=16, m=0.4, h=0.333, rate=0.3}"),
+        ("l-softmax", "loss={name=\"l-softmax\", m=2, lambda_schedule={base=100, gamma=2, minimum=1}}"),
+        (
+            "magface",
+            "loss={name=\"magface\", s=16, m_low=0.2, m_high=0.5, norm_low=1, norm_high=10, lambda_g=1}",
+        ),
+    ] {
+        let recipe = workshop.recipe(&[loss]);
+        let whole = format!("{name}-whole");
+        workshop.train_to_the_end(&whole, &recipe);
+        let run = format!("{name}-interrupted");
+        workshop.train(&run, &recipe, &mut stop_at(4)).unwrap();
+        let state = workshop.path(&run).join("checkpoints/step-0000000004/state.json");
+        let state: serde_json::Value = serde_json::from_str(&fs_err::read_to_string(state).unwrap()).unwrap();
+        let seen = state["loss"].as_object().map_or(0, |seen| seen.len());
+        assert_eq!(
+            seen,
+            match name {
+                "curricularface" => 1,
+                "adaface" => 2,
+                _ => 0,
+            }
+        );
+        workshop.train_to_the_end(&run, &recipe);
+        assert_eq!(workshop.remains(&run), workshop.remains(&whole), "{name}");
+    }
+}
+
+#[test]
 fn a_run_killed_between_checkpoints_equals_an_uninterrupted_one() {
     let workshop = Workshop::new();
     let recipe = workshop.recipe(&["validation={tree=\"people\", pairs=\"pairs.txt\", every=\"5 steps\"}"]);
