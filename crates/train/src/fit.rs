@@ -148,6 +148,15 @@ impl<'t> Training<'t> {
             report.training(step, parts[0].from.epoch, update.loss, &speed, plan.batch);
             (hooks.progress)(&report);
 
+            if plan.measures_after(step) {
+                recorder.write(&Event::Measures {
+                    step,
+                    mean_target_angle: update.mean_angle,
+                    largest_centre_cosine: learner.largest_centre_cosine(step),
+                    gradient_norms: learner.gradient_norms(),
+                    timing: Moment::now(),
+                })?;
+            }
             if plan.validates_after(step) {
                 report.enter(Stage::Validating, hooks.progress);
                 let values = (hooks.validate)(&plan.model(recipe, &learner)?)

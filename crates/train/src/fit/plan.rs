@@ -15,6 +15,9 @@ use crate::learner::{Learner, Update};
 use crate::recipe::{self, CheckedRecipe, Length};
 use crate::schedule::{LossSchedule, Schedule, Shape};
 
+/// Steps between two looks at what costs too much for every step.
+const MEASURE_EVERY: u64 = 50;
+
 /// Batches that are made ahead of the step in progress.
 const BATCHES_AHEAD: usize = 4;
 
@@ -109,6 +112,10 @@ impl Plan {
 
     pub(super) fn saves_after(&self, step: u64) -> bool {
         step == self.steps || step.is_multiple_of(self.save_every)
+    }
+
+    pub(super) fn measures_after(&self, step: u64) -> bool {
+        step == self.steps || step.is_multiple_of(MEASURE_EVERY)
     }
 
     pub(super) fn validates_after(&self, step: u64) -> bool {

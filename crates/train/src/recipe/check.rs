@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use engine::MOST_SUB_CENTRES;
 use margin::advice::{Advice, advise};
 use net::ArchitectureError;
 
@@ -251,6 +252,9 @@ fn check_run(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
 
 fn check_loss(recipe: &Recipe, range: &Range<'_>) -> Result<margin::Loss, RecipeError> {
     let settings = &recipe.loss;
+    if let Some(centres) = settings.centres.filter(|centres| !(1..=MOST_SUB_CENTRES).contains(centres)) {
+        return Err(range.refuse("loss.centres", &format!("must be from 1 to {MOST_SUB_CENTRES}"), centres));
+    }
     if let Some(fall) = settings.lambda_schedule {
         if let Some(lambda) = settings.lambda {
             let rule = "cannot stand beside `loss.lambda_schedule`, which says how lambda falls";

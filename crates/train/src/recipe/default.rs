@@ -50,6 +50,7 @@ pub fn for_folder(tree: &Path) -> Recipe {
             norm_high: None,
             lambda_g: None,
             // From random weights m = 0.35 can stall at the start, which others cure by "softmax first".
+            centres: None,
             margin_warm_up: Length::Epochs(5.0),
             lambda_schedule: None,
         },

@@ -135,6 +135,9 @@ pub struct LossSettings {
     /// Weight of the penalty of small norms, of `magface`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lambda_g: Option<f64>,
+    /// Centres of each person, of which the nearest counts (sub-centre ArcFace), 1 to 16; 1 unless said. 3 in the paper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub centres: Option<usize>,
     /// Time over which `m` grows from 0 in a straight line; none unless said, as in the paper.
     #[serde(default = "no_length")]
     pub margin_warm_up: Length,
