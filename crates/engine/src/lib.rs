@@ -18,7 +18,7 @@ mod precision;
 mod testing;
 
 pub use gradients::Gradients;
-pub use head::{Centres, GROUPS, Head, HeadOutput, SHORTEST, Sample};
+pub use head::{Centres, GROUPS, Head, HeadOutput, MOST_SUB_CENTRES, SHORTEST, Sample};
 pub use isa::{Isa, IsaError};
 pub use optimizer::{Sgd, SgdStep};
 pub use parameters::{Entry, Parameters};

@@ -333,6 +333,11 @@ fn values_out_of_range_name_the_range_the_value_and_the_place() {
         refusal(&with("m = 0.35", "m = 2.5"), &[]),
         refusal(SMALLEST, &["loss.name=softmax"]),
         refusal(SMALLEST, &["loss={name=\"nsl\", s=64, margin_warm_up=\"5 epochs\"}"]),
+        refusal(SMALLEST, &["loss={name=\"l-softmax\", m=2.5, lambda=5}"]),
+        refusal(SMALLEST, &["loss={name=\"l-softmax\", m=2, lambda=5, lambda_schedule={}}"]),
+        refusal(SMALLEST, &["loss={name=\"l-softmax\", m=2, lambda_schedule={gamma=0}}"]),
+        refusal(SMALLEST, &["loss={name=\"curricularface\", s=64, m=0.5, rate=2}"]),
+        refusal(SMALLEST, &["loss.centres=17"]),
         refusal(SMALLEST, &["optimizer.learning_rate=-1"]),
         refusal(SMALLEST, &["optimizer.momentum=1"]),
         refusal(SMALLEST, &["optimizer.weight_decay=nan"]),
@@ -356,6 +361,11 @@ fn values_out_of_range_name_the_range_the_value_and_the_place() {
     recipe.toml:11: the loss is not defined
       because loss softmax has no such parameter, remove it: s
     --set loss={name="nsl", s=64, margin_warm_up="5 epochs"}: `loss.margin_warm_up` needs a loss with a margin `m` that can grow from 0, which nsl has not: 5 epochs
+    --set loss={name="l-softmax", m=2.5, lambda=5}: `loss.m` must be a whole number from 1: 2.5
+    --set loss={name="l-softmax", m=2, lambda=5, lambda_schedule={}}: `loss.lambda` cannot stand beside `loss.lambda_schedule`, which says how lambda falls: 5
+    --set loss={name="l-softmax", m=2, lambda_schedule={gamma=0}}: `loss.lambda_schedule.gamma` must be above 0 and finite: 0
+    --set loss={name="curricularface", s=64, m=0.5, rate=2}: `loss.rate` must be above 0 and at most 1: 2
+    --set loss.centres=17: `loss.centres` must be from 1 to 16: 17
     --set optimizer.learning_rate=-1: `optimizer.learning_rate` must be above 0 and finite: -1
     --set optimizer.momentum=1: `optimizer.momentum` must be from 0 to below 1: 1
     --set optimizer.weight_decay=nan: `optimizer.weight_decay` must be from 0 to below 1: NaN

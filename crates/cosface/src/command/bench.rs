@@ -5,7 +5,7 @@ mod end_to_end;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 use engine::{
     Centres, EmbeddingPlan, Gradients, Head, Isa, Parameters, Pixels, Pool, Precision, Sgd, SgdStep,
