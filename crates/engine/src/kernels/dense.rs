@@ -145,7 +145,9 @@ mod tests {
     #[test]
     fn both_gradients_are_those_of_plain_loops_whatever_the_threads() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-            for (images, side, inputs, outputs) in [(9, 13, 5, 33), (15, 10, 40, 17), (8, 15, 64, 70)] {
+            for (images, side, inputs, outputs) in
+                [(9, 13, 5, 33), (15, 10, 40, 17), (8, 15, 64, 70), (20, 14, 3, 18)]
+            {
                 let shape = |channels| Shape { height: side, width: side, channels };
                 let geometry = Geometry {
                     images,
