@@ -375,7 +375,7 @@ fn values_out_of_range_name_the_range_the_value_and_the_place() {
     --set schedule.length=0 epochs: `schedule.length` must be longer than nothing: 0 epochs
     --set schedule.shape.at=["3 steps", "2 steps"]: `schedule.shape.at` must be ascending times in one unit: [3 steps, 2 steps]
     --set run.batch=0: `run.batch` must be at least 1: 0
-    --set run.precision=fp16: `run.precision`: unknown variant `fp16`, expected one of `f32`, `bf16`, `auto`
+    --set run.precision=fp16: `run.precision` has no choice `fp16`; did you mean `bf16`?
     --set run.seed=-1: `run.seed`: invalid value: integer `-1`, expected u64
     --set run.checkpoints.keep=0: `run.checkpoints.keep` must be at least 1: 0
     --set network.depth=21: the network cannot be built

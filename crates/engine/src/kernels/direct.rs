@@ -124,6 +124,7 @@ pub(crate) fn forward_panels(pool: &Pool, precision: Precision, geometry: &Geome
 ///
 /// # Shapes
 /// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`.
+#[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
 pub(crate) fn forward(
     pool: &Pool,
     precision: Precision,

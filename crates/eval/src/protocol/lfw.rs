@@ -35,7 +35,7 @@ impl Protocol {
         }
         let (folds, fold_origin) = match numbers.as_deref() {
             Some(&[folds, _]) if folds > FOLDS_AT_MOST => {
-                return Err(lines.blame(header, LineProblem::TooManyFolds));
+                return Err(lines.blame(header, LineProblem::TooManyFolds(folds)));
             }
             Some(&[folds, each]) => {
                 number_folds(&lines, &mut pairs, folds, each)?;

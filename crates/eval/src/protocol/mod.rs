@@ -265,8 +265,8 @@ pub enum LineProblem {
     #[error("a line may have 2048 bytes, this one is longer")]
     TooLong,
     /// More folds than a list may have.
-    #[error("a protocol may have 1000 folds")]
-    TooManyFolds,
+    #[error("a protocol may have 1000 folds, this one says {0}")]
+    TooManyFolds(usize),
     /// A blank line between others.
     #[error("a blank line stands between the pairs")]
     Blank,
