@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use data::{Fit, Preparation, PreparationError, ReadError, Reader, Unreadable, flip_horizontally};
-use engine::{EmbeddingPlan, EmbeddingPlanError, Pixels, Pool, PoolError};
+use engine::{EmbeddingPlan, EmbeddingPlanError, Pixels, Pool, PoolError, Precision};
 use eval::FeatureRule;
 use face::{Embedding, Limits, NotADirection, Size};
 use image::RgbImage;
@@ -95,12 +95,21 @@ impl Embedder {
         Embedder::new(Model::read(path)?, Pool::new(threads)?)
     }
 
-    /// Compiles a model.
+    /// Compiles a model, with every product in f32.
     ///
     /// # Errors
     /// When the engine cannot run its network.
     pub fn new(model: Model, pool: Pool) -> Result<Embedder, EmbedderError> {
-        let plan = EmbeddingPlan::new(&pool, model.network(), model.weights(), BATCH)?;
+        Embedder::with_precision(model, pool, Precision::F32)
+    }
+
+    /// Compiles a model, with the operands of the network's products rounded to `precision`.
+    ///
+    /// # Errors
+    /// When the engine cannot run its network.
+    pub fn with_precision(model: Model, pool: Pool, precision: Precision) -> Result<Embedder, EmbedderError> {
+        let (network, weights) = (model.network(), model.weights());
+        let plan = EmbeddingPlan::with_precision(&pool, network, weights, BATCH, precision)?;
         Ok(Embedder { model, pool, plan })
     }
 

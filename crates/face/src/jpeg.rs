@@ -18,6 +18,10 @@ struct Frame {
     channels: u8,
 }
 
+/// Most scans: libjpeg's own progressive script has 10, and the finest one that makes sense some dozens. Each is a walk
+/// over all blocks of the image, however few bytes it has.
+const SCANS_AT_MOST: usize = 100;
+
 /// Decodes a JPEG file. Damage and truncation are errors: no pixel is filled in.
 pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageFault> {
     let frame = walk(bytes)?;
@@ -51,6 +55,7 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageFau
 /// structure is checked here: a file that does not reach its end-of-image marker is truncated.
 fn walk(bytes: &[u8]) -> Result<Frame, ImageFault> {
     let mut frame = None;
+    let mut scans = 0;
     let mut rest = &bytes[2..];
     loop {
         // Up to the next marker: 0xFF, then neither 0x00 (a stuffed data byte) nor 0xFF (a fill byte).
@@ -73,7 +78,17 @@ fn walk(bytes: &[u8]) -> Result<Frame, ImageFault> {
             return Err(damaged("a marker segment shorter than its own length field"));
         }
         let segment = rest.get(2..length).ok_or(ImageFault::Truncated("it ends inside a marker segment"))?;
-        if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) && frame.is_none() {
+        if marker == 0xDA {
+            scans += 1;
+            if scans > SCANS_AT_MOST {
+                return Err(damaged(format!("more than {SCANS_AT_MOST} scans")));
+            }
+        }
+        if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) {
+            // The limits are checked on this one, so there must be no other for the decoder to go by.
+            if frame.is_some() {
+                return Err(damaged("a second frame header"));
+            }
             let [bits, h1, h0, w1, w0, channels, ..] = *segment else {
                 return Err(damaged("a frame header that is too short"));
             };

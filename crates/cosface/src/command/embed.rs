@@ -11,6 +11,7 @@ use net::tensor_file::{self, NamedArray, ValuesRef};
 use super::evaluate::fit;
 use super::faces::Search;
 use super::images;
+use super::operands::{Operands, open};
 use super::terminal::{self, Stage};
 
 #[derive(Debug, clap::Args)]
@@ -34,6 +35,9 @@ pub(crate) struct Arguments {
     /// What to do with images of another size than the model's: exact, stretch or crop
     #[arg(long, default_value = "exact", value_parser = fit)]
     resize: data::Fit,
+    /// What the operands of the network's products are rounded to
+    #[arg(long, value_enum, default_value_t = Operands::F32)]
+    precision: Operands,
     /// Worker threads, 0 for one on each processor
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -46,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for image in &files {
         terminal::refuse_overwriting(image, &arguments.out)?;
     }
-    let mut embedder = Embedder::open(&arguments.model, arguments.threads)?;
+    let mut embedder = open(&arguments.model, arguments.threads, arguments.precision)?;
     let flip = embedder.model().card().preprocessing.flip;
     let mut stage = Stage::start("embed", files.len() as u64);
     let mut shown = |done| stage.show(done as u64, "");

@@ -16,6 +16,7 @@ use eval::{
 };
 use net::FlipRule;
 
+use super::operands::{Operands, open};
 use super::terminal::{self, Stage};
 
 /// Endings of image files.
@@ -28,7 +29,7 @@ pub(crate) struct Arguments {
     model: Option<PathBuf>,
     /// Vectors and their names instead of a model and images: .safetensors as `embed` writes it, or .npz with arrays
     /// embeddings and names
-    #[arg(long, conflicts_with_all = ["model", "images", "resize", "threads"])]
+    #[arg(long, conflicts_with_all = ["model", "images", "resize", "precision", "threads"])]
     embeddings: Option<PathBuf>,
     /// Folder of aligned crops, laid out as the protocol names them: for LFW one folder for each person
     #[arg(long)]
@@ -64,6 +65,9 @@ pub(crate) struct Arguments {
     /// What to do with images of another size than the model's: exact, stretch or crop
     #[arg(long, default_value = "exact", value_parser = fit)]
     resize: data::Fit,
+    /// What the operands of the network's products are rounded to
+    #[arg(long, value_enum, default_value_t = Operands::F32)]
+    precision: Operands,
     /// Worker threads, 0 for one on each processor
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -167,7 +171,7 @@ fn vectors_of_images(
         true => find_frames(protocol, images)?,
         false => find_images(protocol, images)?,
     };
-    let mut embedder = Embedder::open(model, arguments.threads)?;
+    let mut embedder = open(model, arguments.threads, arguments.precision)?;
     settings.feature_rule =
         arguments.feature.unwrap_or_else(|| rule_of(embedder.model().card().preprocessing.flip));
     settings.model = ModelIdentity {

@@ -15,6 +15,7 @@ mod images;
 mod import;
 mod inspect;
 mod loss;
+mod operands;
 mod pairs;
 mod paper;
 mod synth;

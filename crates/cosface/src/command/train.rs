@@ -344,14 +344,43 @@ pub(crate) fn training_section(events: &[Event]) -> Section {
         series: vec![line("", Colour::Green, satisfied)],
         marks: Vec::new(),
     };
-    Section {
-        heading: "Training".to_owned(),
-        blocks: vec![
-            Block::Figure(loss.draw("Loss, margin included.")),
-            Block::Figure(
-                satisfied.draw("Images whose target logit exceeds all others in spite of the margin."),
-            ),
-            Block::Figure(rate.draw("Learning rate.")),
-        ],
+    let (mut angles, mut cosines, mut norms) = (Vec::new(), Vec::new(), Vec::new());
+    for event in events {
+        let Event::Measures { step, mean_target_angle, largest_centre_cosine, gradient_norms, .. } = event
+        else {
+            continue;
+        };
+        let step = *step as f64;
+        angles.push((step, *mean_target_angle));
+        cosines.extend(largest_centre_cosine.map(|cosine| (step, cosine)));
+        let (low, high) = gradient_norms
+            .values()
+            .fold((f64::INFINITY, 0.0_f64), |(low, high), norm| (low.min(*norm), high.max(*norm)));
+        norms.push((step, low, high));
     }
+    let course = |name: &str, colour, shape| Plot {
+        x: Axis::even("step"),
+        y: Axis::even(name),
+        series: vec![Series { name: String::new(), colour, shape }],
+        marks: Vec::new(),
+    };
+    let angle = course("mean angle to the own centre, °", Colour::Blue, Shape::Line(angles));
+    let cosine = course("largest cosine of two centres", Colour::Orange, Shape::Line(cosines));
+    let norms = course("gradient norm of a layer", Colour::Purple, Shape::Band(norms));
+    let mut blocks = vec![
+        Block::Figure(loss.draw("Loss, margin included.")),
+        Block::Figure(satisfied.draw("Images whose target logit exceeds all others in spite of the margin.")),
+        Block::Figure(rate.draw("Learning rate.")),
+    ];
+    // One measure is no course.
+    if events.iter().filter(|event| matches!(event, Event::Measures { .. })).count() > 1 {
+        let compared = "The closest two centres, of 512 people where there are more: 1 minus it bounds m.";
+        let layers = "Gradient norms, from the layer with the smallest to that with the largest.";
+        blocks.extend([
+            Block::Figure(angle.draw("Angle between the images' features and the centres of their people.")),
+            Block::Figure(cosine.draw(compared)),
+            Block::Figure(norms.draw(layers)),
+        ]);
+    }
+    Section { heading: "Training".to_owned(), blocks }
 }
