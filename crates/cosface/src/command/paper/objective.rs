@@ -91,12 +91,9 @@ impl Learned {
     ) -> anyhow::Result<f64> {
         let mut total = 0.0;
         d_features.fill(0.0);
-        match self.objective.at(step).map(|loss| warmed(loss, self.margin.at(step))) {
-            Some(loss) => {
-                let centres = Centres::Descend(descent);
-                total += self.head.step(pool, &loss, features, labels, d_features, centres).loss;
-            }
-            None => {}
+        if let Some(loss) = self.objective.at(step) {
+            let (loss, centres) = (warmed(loss, self.margin.at(step)), Centres::Descend(descent));
+            total += self.head.step(pool, &loss, features, labels, d_features, centres).loss;
         }
         if let Some((weight, loss)) = self.objective.features {
             let wide: Vec<f64> = features.iter().map(|value| f64::from(*value)).collect();
