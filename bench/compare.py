@@ -80,29 +80,43 @@ def cosface(arguments, work):
     kind, *rest = work.split()
     command = [arguments.program, "bench", kind, "--threads", str(arguments.threads)]
     if kind == "head":
-        return lines_of(command + ["--classes", rest[0]])
-    command += ["--network", rest[0]] + (["--batch", rest[1]] if kind == "embed" else [])
-    return lines_of(command)
+        command += ["--classes", rest[0]]
+    else:
+        command += ["--network", rest[0]] + (["--batch", rest[1]] if kind == "embed" else [])
+    return lines_of(command + ["--precision", "f32"]) + lines_of(command + ["--precision", "bf16"])
 
 
 def print_table(runs):
     print("| work | peer's best | ms | MB | cosface | ms | MB | ratio | rounds |")
     print("|---|---|---|---|---|---|---|---|---|")
     for work, rounds in runs.items():
-        ours = sorted({configuration(row) for _, rows in rounds for row in rows})
-        for kind in sorted({name.split(", ")[-1] if work.startswith("head") else "" for name in ours}):
-            def best(rows, only=""):
-                return min((row for row in rows if configuration(row).endswith(only)), key=lambda row: row["milliseconds"])
-            peer_best = best([row for rows, _ in rounds for row in rows])
-            own_best = best([row for _, rows in rounds for row in rows], kind)
-            ratios = [best(peers)["milliseconds"] / best(rows, kind)["milliseconds"] for peers, rows in rounds]
-            cells = [work]
-            for row in (peer_best, own_best):
-                cells += [configuration(row), f"{row['milliseconds']:.1f}", f"{row['peak_rss_mb']}"]
-            cells += [f"{peer_best['milliseconds'] / own_best['milliseconds']:.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"]
-            print("| " + " | ".join(cells) + " |")
+        updates = sorted({row.get("update", "") for _, rows in rounds for row in rows})
+        for update in updates:
+            # The best of all against the best of all, then f32 against f32.
+            for only in ("", "f32"):
+                sides = [
+                    (chosen(peers, only), [row for row in chosen(rows, only) if row.get("update", "") == update])
+                    for peers, rows in rounds
+                ]
+                peer_best = best([row for peers, _ in sides for row in peers])
+                own_best = best([row for _, rows in sides for row in rows])
+                ratios = [best(peers)["milliseconds"] / best(rows)["milliseconds"] for peers, rows in sides]
+                cells = [work + (", f32" if only else "")]
+                for row in (peer_best, own_best):
+                    cells += [configuration(row), f"{row['milliseconds']:.1f}", f"{row['peak_rss_mb']}"]
+                cells += [f"{peer_best['milliseconds'] / own_best['milliseconds']:.2f}",
+                          f"{min(ratios):.2f} to {max(ratios):.2f}"]
+                print("| " + " | ".join(cells) + " |")
     first = next(iter(runs.values()))[0][1][0]
     print(f"\n{first['processor']}, {first['threads']} threads, {first['isa']}.")
+
+
+def best(rows):
+    return min(rows, key=lambda row: row["milliseconds"])
+
+
+def chosen(rows, precision):
+    return [row for row in rows if precision in configuration(row)]
 
 
 def configuration(row):

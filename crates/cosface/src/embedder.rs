@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use data::{Fit, Preparation, PreparationError, ReadError, Reader, Unreadable, flip_horizontally};
-use engine::{EmbeddingPlan, EmbeddingPlanError, Pixels, Pool, PoolError};
-use face::{Limits, Size};
+use engine::{EmbeddingPlan, EmbeddingPlanError, Pixels, Pool, PoolError, Precision};
+use eval::FeatureRule;
+use face::{Embedding, Limits, NotADirection, Size};
 use image::RgbImage;
 use net::{ChannelOrder, FlipRule, Model, ModelFileError, Preprocessing};
 
@@ -26,6 +27,40 @@ pub struct Features {
     pub image: Vec<f32>,
     /// Output for the mirror image; empty where it was not wanted.
     pub mirrored: Vec<f32>,
+}
+
+/// The feature rule that a card's flip rule names.
+#[must_use]
+pub fn rule_of(flip: FlipRule) -> FeatureRule {
+    match flip {
+        FlipRule::None => FeatureRule::Image,
+        FlipRule::Concatenated => FeatureRule::Concatenated,
+        FlipRule::Summed => FeatureRule::Summed,
+    }
+}
+
+impl Features {
+    /// The unit vector that a flip rule makes of the outputs; the rule is the one that they were asked for with.
+    ///
+    /// # Errors
+    /// Outputs that cancel each other out.
+    ///
+    /// # Panics
+    /// When the rule needs the mirror image and its output is not there.
+    pub fn embedding(&self, flip: FlipRule) -> Result<Embedding, NotADirection> {
+        Embedding::new(rule_of(flip).combine(&self.image, &self.mirrored))
+    }
+}
+
+/// Outputs for those of a list of image files that can be read.
+#[derive(Debug)]
+pub struct ReadableFeatures {
+    /// The files that could be read, in the order of the list.
+    pub files: Vec<PathBuf>,
+    /// Outputs for each of them.
+    pub features: Vec<Features>,
+    /// Why the others were left out, in the order of the list.
+    pub skipped: Vec<ReadError>,
 }
 
 /// Why images cannot be embedded.
@@ -72,12 +107,21 @@ impl Embedder {
         Embedder::new(Model::read(path)?, Pool::new(threads)?)
     }
 
-    /// Compiles a model.
+    /// Compiles a model, with every product in f32.
     ///
     /// # Errors
     /// When the engine cannot run its network.
     pub fn new(model: Model, pool: Pool) -> Result<Embedder, EmbedderError> {
-        let plan = EmbeddingPlan::new(&pool, model.network(), model.weights(), BATCH)?;
+        Embedder::with_precision(model, pool, Precision::F32)
+    }
+
+    /// Compiles a model, with the operands of the network's products rounded to `precision`.
+    ///
+    /// # Errors
+    /// When the engine cannot run its network.
+    pub fn with_precision(model: Model, pool: Pool, precision: Precision) -> Result<Embedder, EmbedderError> {
+        let (network, weights) = (model.network(), model.weights());
+        let plan = EmbeddingPlan::with_precision(&pool, network, weights, BATCH, precision)?;
         Ok(Embedder { model, pool, plan })
     }
 
@@ -110,21 +154,52 @@ impl Embedder {
         flip: FlipRule,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<Features>, EmbedderError> {
+        Ok(self.read_features(files, fit, flip, Unreadable::Refuse, progress)?.features)
+    }
+
+    /// The same for those files that can be read; the others are left out, and told.
+    ///
+    /// # Errors
+    /// At the first image whose output has no direction, which is the model's fault and not the image's.
+    pub fn readable_features(
+        &mut self,
+        files: Vec<PathBuf>,
+        fit: Fit,
+        flip: FlipRule,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ReadableFeatures, EmbedderError> {
+        self.read_features(files, fit, flip, Unreadable::Skip, progress)
+    }
+
+    fn read_features(
+        &mut self,
+        files: Vec<PathBuf>,
+        fit: Fit,
+        flip: FlipRule,
+        unreadable: Unreadable,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ReadableFeatures, EmbedderError> {
         let card = self.model.card().preprocessing.clone();
         let preparation = Self::preparation(&card, fit)?;
         let input = preparation.input();
         let names = files.clone();
-        let mut all = Vec::with_capacity(files.len());
-        for batch in Reader::new(files, preparation, BATCH, self.pool.threads(), Unreadable::Refuse) {
-            let mut pixels = batch?.pixels;
-            let both = self.both_outputs(&card, &mut pixels, input, flip);
-            for features in both {
-                features.check(&names[all.len()])?;
-                all.push(features);
+        let mut readable = ReadableFeatures { files: Vec::new(), features: Vec::new(), skipped: Vec::new() };
+        for batch in Reader::new(files, preparation, BATCH, self.pool.threads(), unreadable) {
+            let mut batch = batch?;
+            let both = match batch.files.is_empty() {
+                true => Vec::new(),
+                false => self.both_outputs(&card, &mut batch.pixels, input, flip),
+            };
+            for (features, file) in both.into_iter().zip(batch.files) {
+                let name = &names[file];
+                features.check(name)?;
+                readable.files.push(name.clone());
+                readable.features.push(features);
             }
-            progress(all.len());
+            readable.skipped.extend(batch.skipped.into_iter().map(|(_, fault)| fault));
+            progress(readable.files.len() + readable.skipped.len());
         }
-        Ok(all)
+        Ok(readable)
     }
 
     /// Size of the aligned crops that the model's card asks for.

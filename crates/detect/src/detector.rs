@@ -59,8 +59,8 @@ pub enum DetectError {
         /// Names of its outputs.
         outputs: String,
     },
-    /// A tensor of MTCNN is missing or has another type than f32.
-    #[error("{} has no f32 tensor, which MTCNN needs: {tensor}", path.display())]
+    /// A tensor of MTCNN is missing or has another type or shape.
+    #[error("{} has no f32 tensor of the shape that MTCNN needs: {tensor}", path.display())]
     Tensor {
         /// The file.
         path: PathBuf,
@@ -79,6 +79,20 @@ pub enum DetectError {
         width: usize,
         /// What is not valid.
         source: NetworkError,
+    },
+    /// A network's grids do not follow the size of the image.
+    #[error(
+        "the detector must make {promised} values of an image of {height} rows and {width} columns, it makes: {found}"
+    )]
+    Grids {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+        /// Values by the strides that it has at the size of its file.
+        promised: usize,
+        /// Values that it makes.
+        found: usize,
     },
     /// A setting is outside its range.
     #[error("{setting} must be {range}: {value}")]

@@ -120,9 +120,14 @@ impl SingleShot {
         let features = self.plans.run(pool, input, Pixels { bytes: &self.pixels, mean, scale })?;
         let mut grids = Vec::with_capacity(self.outputs.len());
         let mut rest = features;
+        let promised: usize = self.outputs.iter().map(|output| values_of(*output, input)).sum();
+        if features.len() != promised {
+            let Input { height, width } = input;
+            return Err(DetectError::Grids { height, width, promised, found: features.len() });
+        }
         for (channels, stride) in &self.outputs {
             let width = input.width / stride;
-            let (values, after) = rest.split_at(width * (input.height / stride) * channels);
+            let (values, after) = rest.split_at(values_of((*channels, *stride), input));
             grids.push(Grid { values, width, channels: *channels });
             rest = after;
         }
@@ -150,6 +155,11 @@ impl SingleShot {
         let back = scale_between(searched, size);
         Ok(kept.into_iter().map(|index| faces[index].scaled(back)).collect())
     }
+}
+
+/// Values of an output of some channels and a stride.
+fn values_of((channels, stride): (usize, usize), input: Input) -> usize {
+    (input.width / stride) * (input.height / stride) * channels
 }
 
 /// The size at which a photograph is searched: its own, or that with the longest side.

@@ -28,6 +28,14 @@ impl Buffer {
         &mut self.as_mut_slice()[..len]
     }
 
+    /// Exactly `len` floats with unspecified contents; memory is kept where it suffices.
+    pub(crate) fn resize(&mut self, len: usize) {
+        if self.storage.len() < len + LINE / size_of::<f32>() {
+            *self = Buffer::zeros(len);
+        }
+        self.len = len;
+    }
+
     pub(crate) fn as_slice(&self) -> &[f32] {
         &self.storage[self.start..self.start + self.len]
     }

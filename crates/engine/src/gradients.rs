@@ -57,17 +57,24 @@ impl Gradients {
         Some(&mut self.values.as_mut_slice()[entry.range.clone()])
     }
 
+    /// Several gradients at once, each by its node and role.
+    ///
     /// # Panics
-    /// When the node lacks one of the parameters.
-    pub(crate) fn of_two(&mut self, entries: &[Entry], node: usize, roles: [Role; 2]) -> [&mut [f32]; 2] {
-        let ranges =
-            roles.map(|role| match entries.iter().find(|entry| entry.node == node && entry.role == role) {
+    /// When a node lacks the parameter, or one is asked for twice.
+    pub(crate) fn of_several<const N: usize>(
+        &mut self,
+        entries: &[Entry],
+        wanted: [(usize, Role); N],
+    ) -> [&mut [f32]; N] {
+        let ranges = wanted.map(|(node, role)| {
+            match entries.iter().find(|entry| entry.node == node && entry.role == role) {
                 Some(entry) => entry.range.clone(),
                 None => panic!("node {node} has no {role:?}"),
-            });
+            }
+        });
         match self.values.as_mut_slice().get_disjoint_mut(ranges) {
-            Ok(pair) => pair,
-            Err(error) => panic!("gradients of node {node}: {error}"),
+            Ok(several) => several,
+            Err(error) => panic!("gradients of {wanted:?}: {error}"),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Runs a network on the processor: plans, kernels, the margin head and the optimizer.
 
 mod buffer;
+mod crew;
 mod gemm;
 mod gradients;
+#[cfg(test)]
+mod guard;
 mod head;
 mod isa;
 mod kernels;
@@ -15,10 +18,10 @@ mod precision;
 mod testing;
 
 pub use gradients::Gradients;
-pub use head::{Centres, GROUPS, Head, HeadOutput, SHORTEST, Sample};
+pub use head::{Centres, GROUPS, Head, HeadOutput, MOST_SUB_CENTRES, SHORTEST, Sample};
 pub use isa::{Isa, IsaError};
 pub use optimizer::{Sgd, SgdStep};
 pub use parameters::{Entry, Parameters};
-pub use plan::{EmbeddingPlan, EmbeddingPlanError, Pixels, PlanError, TrainingPlan};
+pub use plan::{EmbeddingPlan, EmbeddingPlanError, Pixels, PlanError, StepTime, TrainingPlan};
 pub use pool::{Pool, PoolError};
 pub use precision::Precision;

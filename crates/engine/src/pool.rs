@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::buffer::Buffer;
+use crate::crew::Crew;
 use crate::isa::Isa;
 
 /// Worker threads that run the kernels, and the instruction set that those are to use.
@@ -14,7 +15,7 @@ use crate::isa::Isa;
 /// reduction has a shape fixed by the problem.
 #[derive(Debug)]
 pub struct Pool {
-    threads: rayon::ThreadPool,
+    crew: Crew,
     scratch: Vec<Mutex<Buffer>>,
     isa: Isa,
 }
@@ -24,11 +25,12 @@ pub struct Pool {
 #[error("cannot start {threads} worker threads")]
 pub struct PoolError {
     threads: usize,
-    source: rayon::ThreadPoolBuildError,
+    source: std::io::Error,
 }
 
 impl Pool {
-    /// Starts `threads` workers, or one for each processor when `threads` is 0, for the best instruction set.
+    /// Work for `threads` threads, or one for each processor when `threads` is 0, by the best instruction set. One of
+    /// them is the thread that has the work, the others are started here.
     ///
     /// # Errors
     /// When the operating system refuses to start threads.
@@ -45,16 +47,16 @@ impl Pool {
     /// When the processor lacks `isa`.
     pub fn with_isa(threads: usize, isa: Isa) -> Result<Pool, PoolError> {
         assert!(isa.is_available(), "instruction set {isa} is not available on this processor");
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|index| format!("engine-{index}"))
-            .build()
-            .map_err(|source| PoolError { threads, source })?;
-        let scratch = (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
-        Ok(Pool { threads: pool, scratch, isa })
+        let threads = match threads {
+            0 => std::thread::available_parallelism().map_err(|source| PoolError { threads, source })?.get(),
+            threads => threads,
+        };
+        let crew = Crew::new(threads - 1).map_err(|source| PoolError { threads, source })?;
+        let scratch = (0..crew.members()).map(|_| Mutex::default()).collect();
+        Ok(Pool { crew, scratch, isa })
     }
 
-    /// Number of worker threads.
+    /// Number of threads that work at once.
     #[must_use]
     pub fn threads(&self) -> usize {
         self.scratch.len()
@@ -66,12 +68,11 @@ impl Pool {
         self.isa
     }
 
-    /// Calls `task` once for each index below `tasks`, on all workers; each call may use its worker's scratch.
+    /// Calls `task` once for each index below `tasks`, on all threads; each call may use its thread's scratch.
     pub(crate) fn run(&self, tasks: usize, task: impl Fn(usize, &mut Buffer) + Sync) {
         let next = AtomicUsize::new(0);
-        self.threads.broadcast(|worker| {
-            let mut scratch =
-                self.scratch[worker.index()].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let work = |member: usize| {
+            let mut scratch = self.scratch[member].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 if index >= tasks {
@@ -79,7 +80,12 @@ impl Pool {
                 }
                 task(index, &mut scratch);
             }
-        });
+        };
+        if tasks < 2 || self.threads() == 1 {
+            work(0);
+        } else {
+            self.crew.share(&work);
+        }
     }
 
     /// Cuts `target` into chunks of `chunk` and calls `task` with each one's index.
@@ -90,6 +96,22 @@ impl Pool {
         task: impl Fn(usize, &mut [T]) + Sync,
     ) {
         self.run_chunks_of_two(target, chunk, &mut [], 0, |index, target, _: &mut [u8]| task(index, target));
+    }
+
+    /// As [`Pool::run_chunks`], with scratch for each call as in [`Pool::run`].
+    pub(crate) fn run_chunks_with_scratch<T: Send>(
+        &self,
+        target: &mut [T],
+        chunk: usize,
+        task: impl Fn(usize, &mut [T], &mut Buffer) + Sync,
+    ) {
+        let (count, target) = (target.len().div_ceil(chunk), Shared::new(target));
+        self.run(count, |index, scratch| {
+            #[expect(unsafe_code, reason = "chunks of one index are disjoint from those of the others")]
+            // SAFETY: chunk `index` is given to this call alone.
+            let target = unsafe { target.range(index * chunk..((index + 1) * chunk).min(target.len())) };
+            task(index, target, scratch);
+        });
     }
 
     /// Cuts `first` into chunks of `first_chunk` and `second` into as many of `second_chunk`, and calls `task`

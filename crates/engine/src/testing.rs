@@ -1,5 +1,8 @@
 //! Numbers and comparisons for the tests of kernels.
 
+use crate::gemm::words::{pair, unpair};
+use crate::precision::Precision;
+
 /// A small deterministic source of numbers in -1..1.
 pub(crate) struct Numbers(u64);
 
@@ -16,6 +19,15 @@ impl Numbers {
     pub(crate) fn vector(&mut self, len: usize) -> Vec<f32> {
         (0..len).map(|_| self.next()).collect()
     }
+}
+
+/// Elements as a product in `precision` sees them.
+pub(crate) fn seen(precision: Precision, values: &[f32]) -> Vec<f32> {
+    let see = |value: &f32| match precision {
+        Precision::F32 => *value,
+        Precision::Bf16 => unpair(pair(*value, 0.0))[0],
+    };
+    values.iter().map(see).collect()
 }
 
 /// Asserts that sums of `terms` products of numbers below one agree: in the worst case each addition rounds by

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::aside::write_aside;
-use crate::protocol::{Kind, Protocol};
+use crate::protocol::{FOLDS_AT_MOST, Kind, Protocol};
 use crate::vectors::Vectors;
 use crate::verification::{VerificationError, Verifier};
 
@@ -131,7 +131,7 @@ fn parse(line: &str) -> Option<ScoredPair> {
         return None;
     };
     Some(ScoredPair {
-        fold: fold.parse().ok().filter(|&fold| fold > 0)?,
+        fold: fold.parse().ok().filter(|fold| (1..=FOLDS_AT_MOST).contains(fold))?,
         kind: match kind {
             "genuine" => Kind::Genuine,
             "impostor" => Kind::Impostor,

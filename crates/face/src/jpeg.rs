@@ -24,8 +24,12 @@ struct Frame {
 
 /// Passes over as many pixels as the limit allows, which all scans of an image may take together. A progressive
 /// photograph has about ten scans; one that sends nothing takes a handful of bytes, so a small file could keep a
-/// processor busy for minutes. The decoder itself ends at 100 scans.
+/// processor busy for minutes.
 const PASSES_AT_MOST: u64 = 16;
+
+/// Most scans: libjpeg's own progressive script has 10, and the finest one that makes sense some dozens. Each is a walk
+/// over all blocks of the image, however few bytes it has.
+const SCANS_AT_MOST: u32 = 100;
 
 /// Decodes a JPEG file. Damage and truncation are errors: no pixel is filled in.
 pub(crate) fn decode(bytes: &[u8], limits: &Limits, colours: Colours) -> Result<RgbImage, ImageFault> {
@@ -113,7 +117,17 @@ fn walk(bytes: &[u8]) -> Result<Frame, ImageFault> {
             return Err(damaged("a marker segment shorter than its own length field"));
         }
         let segment = rest.get(2..length).ok_or(ImageFault::Truncated("it ends inside a marker segment"))?;
-        if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) && frame.is_none() {
+        if marker == 0xDA {
+            scans += 1;
+            if scans > SCANS_AT_MOST {
+                return Err(damaged(format!("more than {SCANS_AT_MOST} scans")));
+            }
+        }
+        if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) {
+            // The limits are checked on this one, so there must be no other for the decoder to go by.
+            if frame.is_some() {
+                return Err(damaged("a second frame header"));
+            }
             let [bits, h1, h0, w1, w0, channels, ..] = *segment else {
                 return Err(damaged("a frame header that is too short"));
             };
@@ -121,10 +135,8 @@ fn walk(bytes: &[u8]) -> Result<Frame, ImageFault> {
             let height = u32::from(u16::from_be_bytes([h1, h0]));
             frame = Some(Frame { width, height, bits, channels, scans, adobe });
         }
-        match marker {
-            0xDA => scans += 1,
-            0xEE => adobe |= segment.starts_with(b"Adobe"),
-            _ => {}
+        if marker == 0xEE {
+            adobe |= segment.starts_with(b"Adobe");
         }
         rest = &rest[length..];
     }

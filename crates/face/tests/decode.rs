@@ -423,3 +423,28 @@ proptest::proptest! {
         let _ = (decode(&bytes, Path::new("x"), &limits), decode_photograph(&bytes, Path::new("x"), &limits));
     }
 }
+
+/// What the decoder or the walk over the markers says.
+fn reason(bytes: &[u8]) -> String {
+    fault(bytes).source().expect("damage has a cause").to_string()
+}
+
+#[test]
+fn a_jpeg_of_more_scans_than_any_script_has_is_refused_before_they_are_decoded() {
+    let bytes = jpeg(&picture(16, 16));
+    let at = bytes.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap();
+    let scan = [0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0];
+    let with = |scans: usize| spliced(&bytes, at, &scan.repeat(scans));
+    assert_eq!(reason(&with(100)), "more than 100 scans");
+    assert_ne!(reason(&with(99)), "more than 100 scans");
+}
+
+#[test]
+fn a_jpeg_with_a_second_frame_header_that_no_limit_was_checked_on_is_refused() {
+    let bytes = jpeg(&picture(16, 16));
+    let at = bytes.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+    let length = usize::from(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]])) + 2;
+    let mut second = bytes[at..at + length].to_vec();
+    second[5..9].copy_from_slice(&[0xFF; 4]);
+    assert_eq!(reason(&spliced(&bytes, at + length, &second)), "a second frame header");
+}

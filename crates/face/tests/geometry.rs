@@ -76,6 +76,13 @@ proptest! {
         prop_assert!((back.x - px).abs() < 1e-7 && (back.y - py).abs() < 1e-7);
     }
 
+    /// The stretch of each row that is filled without a look at the edges begins and ends where it should.
+    #[test]
+    fn every_warp_is_bilinear(scale in 0.05..3.0_f64, quarter in 0..4_i32, angle in prop_oneof![Just(0.0), -0.7..0.7_f64], x in -9.0..14.0_f64, y in -9.0..14.0_f64) {
+        let map = turned(scale, f64::from(quarter) * std::f64::consts::FRAC_PI_2 + angle, x, y);
+        assert_bilinear(&map);
+    }
+
     #[test]
     fn cosine_is_symmetric_and_blind_to_length(values in prop::collection::vec(-5.0..5.0_f32, 8), others in prop::collection::vec(-5.0..5.0_f32, 8), length in 1e-3..1e3_f32) {
         prop_assume!(values.iter().any(|value| value.abs() > 0.1) && others.iter().any(|value| value.abs() > 0.1));
@@ -134,23 +141,38 @@ fn bilinear(input: &[u8], place: Point, channel: usize, border: Border) -> f64 {
     sum
 }
 
-#[test]
-fn a_warp_is_bilinear_inside_and_beyond_the_edges() {
+fn assert_bilinear(map: &Affine) {
     let input = noise();
     let to = Size { height: 12, width: 11 };
     for border in [Border::Black, Border::Nearest] {
-        for map in [turned(0.8, 0.6, -1.3, 0.4), turned(1.0, 0.0, -2.5, -3.25), turned(0.37, -2.0, 5.0, 6.0)]
-        {
-            let mut output = vec![9; to.rgb_bytes()];
-            warp(&input, FROM, &mut output, to, &map, border);
-            for (index, &value) in output.iter().enumerate() {
-                let (row, column) = (index / 3 / to.width as usize, index / 3 % to.width as usize);
-                let place = map.apply(Point { x: column as f64, y: row as f64 });
-                let exact = bilinear(&input, place, index % 3, border);
-                // Half a step of rounding, and weights of 11 bits against a range of 255: 2 * 255 / 2048.
-                assert!((f64::from(value) - exact).abs() <= 0.5 + 0.25, "{value} for {exact} at {place:?}");
-            }
+        let mut output = vec![9; to.rgb_bytes()];
+        warp(&input, FROM, &mut output, to, map, border);
+        for (index, &value) in output.iter().enumerate() {
+            let (row, column) = (index / 3 / to.width as usize, index / 3 % to.width as usize);
+            let place = map.apply(Point { x: column as f64, y: row as f64 });
+            let exact = bilinear(&input, place, index % 3, border);
+            // Half a step of rounding, and weights of 11 bits against a range of 255: 2 * 255 / 2048.
+            assert!((f64::from(value) - exact).abs() <= 0.5 + 0.25, "{value} for {exact} at {place:?}");
         }
+    }
+}
+
+#[test]
+fn a_warp_is_bilinear_inside_and_beyond_the_edges() {
+    for map in [turned(0.8, 0.6, -1.3, 0.4), turned(1.0, 0.0, -2.5, -3.25), turned(0.37, -2.0, 5.0, 6.0)] {
+        assert_bilinear(&map);
+    }
+}
+
+/// Places so far away that they overflow are beyond the edge, not somewhere in the image.
+#[test]
+fn a_warp_from_very_far_away_shows_the_border() {
+    let input = noise();
+    for (step, start) in [(1e12, -1e14), (-1e12, 1e14), (1e200, 0.5), (0.0, 1e200)] {
+        let mut output = vec![9; FROM.rgb_bytes()];
+        let map = Affine { x: [step, 0.0, start], y: [0.0, 1.0, 0.0] };
+        warp(&input, FROM, &mut output, FROM, &map, Border::Black);
+        assert!(output.as_chunks::<3>().0.iter().skip(1).step_by(7).all(|pixel| *pixel == [0; 3]), "{map:?}");
     }
 }
 

@@ -7,7 +7,6 @@ use thiserror::Error;
 mod layers;
 
 use crate::{Init, Network, Node, Shape, Source};
-pub(crate) use layers::output_shape;
 
 /// Most nodes a network may have; iresnet100 has 351.
 pub const NODES_AT_MOST: usize = 1 << 14;
@@ -162,9 +161,7 @@ pub(crate) fn infer_shapes(network: &Network) -> Result<Vec<Shape>, NetworkError
         }
         let inputs: Vec<Shape> =
             node.inputs.iter().map(|source| network.shape_of(*source, &shapes)).collect();
-        let shape = output_shape(node, &inputs)?;
-        check_elements(node, "output", [shape.height, shape.width, shape.channels])?;
-        shapes.push(shape);
+        shapes.push(output_shape(node, &inputs)?);
     }
     let Some((feature, last)) = shapes.last().zip(network.nodes.last()) else {
         return Err(NetworkError::Empty);
@@ -176,6 +173,13 @@ pub(crate) fn infer_shapes(network: &Network) -> Result<Vec<Shape>, NetworkError
         return Err(NetworkError::FeatureIsNotAVector { node: last.name.clone(), shape: *feature });
     }
     Ok(shapes)
+}
+
+/// Checks a node's settings and returns the shape of its output, given those of its inputs.
+pub(crate) fn output_shape(node: &Node, inputs: &[Shape]) -> Result<Shape, NetworkError> {
+    let shape = layers::output_shape(node, inputs)?;
+    check_elements(node, "output", [shape.height, shape.width, shape.channels])?;
+    Ok(shape)
 }
 
 fn check_names(network: &Network) -> Result<(), NetworkError> {

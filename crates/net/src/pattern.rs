@@ -1,5 +1,7 @@
 //! Patterns over dotted names, for renaming.
 
+use std::collections::BTreeSet;
+
 use thiserror::Error;
 
 /// Most placeholders of one pattern.
@@ -105,7 +107,7 @@ impl Pattern {
     /// What each placeholder stands for in `name`, in order, if the whole name fits.
     pub(crate) fn matches<'n>(&self, name: &'n str) -> Option<Vec<&'n str>> {
         let mut found = Vec::new();
-        matches_from(&self.pieces, name, &mut found).then_some(found)
+        matches_from(&self.pieces, name, &mut found, &mut BTreeSet::new()).then_some(found)
     }
 
     /// Checks that this pattern only has placeholders that `old` has.
@@ -141,13 +143,23 @@ impl Pattern {
     }
 }
 
-fn matches_from<'n>(pieces: &[Piece], name: &'n str, found: &mut Vec<&'n str>) -> bool {
+/// `failed` holds which numbers of pieces do not fit which lengths of the name's end. Without it the time would grow
+/// with a power of the name's length.
+fn matches_from<'n>(
+    pieces: &[Piece],
+    name: &'n str,
+    found: &mut Vec<&'n str>,
+    failed: &mut BTreeSet<(usize, usize)>,
+) -> bool {
     let Some((piece, rest)) = pieces.split_first() else {
         return name.is_empty();
     };
-    match piece {
+    if failed.contains(&(pieces.len(), name.len())) {
+        return false;
+    }
+    let fits = match piece {
         Piece::Text(text) => {
-            name.strip_prefix(text.as_str()).is_some_and(|name| matches_from(rest, name, found))
+            name.strip_prefix(text.as_str()).is_some_and(|name| matches_from(rest, name, found, failed))
         }
         Piece::Placeholder { reach, .. } => {
             let farthest = match reach {
@@ -158,12 +170,16 @@ fn matches_from<'n>(pieces: &[Piece], name: &'n str, found: &mut Vec<&'n str>) -
             for end in ends.take_while(|end| *end <= farthest) {
                 let (value, after) = name.split_at(end);
                 found.push(value);
-                if matches_from(rest, after, found) {
+                if matches_from(rest, after, found, failed) {
                     return true;
                 }
                 found.pop();
             }
             false
         }
+    };
+    if !fits {
+        failed.insert((pieces.len(), name.len()));
     }
+    fits
 }

@@ -6,13 +6,18 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use thiserror::Error;
+
+/// Most instructions of one pickle. Each makes one object at most, which takes up to 100 bytes with its places on the
+/// stack and in the memo; InsightFace's packs have some hundred thousand.
+const INSTRUCTIONS_AT_MOST: usize = 1 << 21;
 
 /// Index of an object in its [`Pickle`].
 pub(crate) type Id = usize;
 
-/// The objects of one pickle; memory is linear in the pickle's length.
+/// The objects of one pickle. Memory is bounded by the number of instructions and, for texts, the pickle's length.
 #[derive(Debug)]
 pub(crate) struct Pickle {
     objects: Vec<Object>,
@@ -29,7 +34,7 @@ pub(crate) enum Object {
     Integer(i128),
     /// A floating point number, which no caller needs.
     Float,
-    Text(String),
+    Text(Rc<str>),
     /// Bytes, as a range of the pickle's own.
     Bytes(Range<usize>),
     Tuple(Vec<Id>),
@@ -37,8 +42,8 @@ pub(crate) enum Object {
     Dict(Vec<(Id, Id)>),
     /// A name in a Python module.
     Global {
-        module: String,
-        name: String,
+        module: Rc<str>,
+        name: Rc<str>,
     },
     /// A call of a global with a tuple of arguments.
     Call {
@@ -80,6 +85,9 @@ pub enum PickleError {
         /// Where.
         offset: usize,
     },
+    /// More instructions than any file of weights or faces needs.
+    #[error("pickle has more than {INSTRUCTIONS_AT_MOST} instructions")]
+    TooLong,
     /// An integer of more than 128 bits.
     #[error("pickle has an integer of more than 16 bytes at byte {offset}")]
     Integer {
@@ -210,7 +218,7 @@ mod code {
 
 impl Machine<'_> {
     fn run(&mut self) -> Result<Id, PickleError> {
-        loop {
+        for _ in 0..INSTRUCTIONS_AT_MOST {
             let offset = self.position;
             let [code] = self.take()?;
             let misplaced = PickleError::Misplaced { offset, code };
@@ -255,6 +263,7 @@ impl Machine<'_> {
                 }
             }
         }
+        Err(PickleError::TooLong)
     }
 
     /// Objects made of the bytes of the instruction itself; `None` for the instructions of [`Machine::composed`].
@@ -322,7 +331,7 @@ impl Machine<'_> {
                 let (name, module) = (self.pop()?, self.pop()?);
                 match (&self.objects[module], &self.objects[name]) {
                     (Object::Text(module), Object::Text(name)) => {
-                        Some(Object::Global { module: module.clone(), name: name.clone() })
+                        Some(Object::Global { module: Rc::clone(module), name: Rc::clone(name) })
                     }
                     _ => None,
                 }
@@ -341,7 +350,7 @@ impl Machine<'_> {
     fn call(&self, function: Id, arguments: Id) -> Option<Object> {
         let Object::Global { module, name } = &self.objects[function] else { return None };
         let Object::Tuple(parts) = &self.objects[arguments] else { return None };
-        if (module.as_str(), name.as_str()) == ("collections", "OrderedDict") && parts.is_empty() {
+        if (&**module, &**name) == ("collections", "OrderedDict") && parts.is_empty() {
             return Some(Object::Dict(Vec::new()));
         }
         Some(Object::Call { function, arguments })
@@ -378,7 +387,7 @@ impl Machine<'_> {
     fn makes_array(&self, id: Id) -> bool {
         let Object::Call { function, .. } = &self.objects[id] else { return false };
         let Object::Global { module, name } = &self.objects[*function] else { return false };
-        module.starts_with("numpy") && matches!(name.as_str(), "_reconstruct" | "dtype")
+        module.starts_with("numpy") && matches!(&**name, "_reconstruct" | "dtype")
     }
 
     /// The part of the stack above the last mark.
@@ -419,7 +428,7 @@ impl Machine<'_> {
     }
 
     /// Text up to the next line feed.
-    fn line(&mut self, offset: usize) -> Result<String, PickleError> {
+    fn line(&mut self, offset: usize) -> Result<Rc<str>, PickleError> {
         let rest = self.bytes.get(self.position..).unwrap_or(&[]);
         let Some(length) = rest.iter().position(|byte| *byte == b'\n') else {
             return Err(PickleError::Truncated { offset });
@@ -430,8 +439,8 @@ impl Machine<'_> {
     }
 }
 
-fn text(bytes: &[u8], offset: usize) -> Result<String, PickleError> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| PickleError::Text { offset })
+fn text(bytes: &[u8], offset: usize) -> Result<Rc<str>, PickleError> {
+    std::str::from_utf8(bytes).map(Rc::from).map_err(|_| PickleError::Text { offset })
 }
 
 /// A little-endian two's complement integer of up to 16 bytes.

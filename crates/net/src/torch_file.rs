@@ -20,6 +20,9 @@ use crate::tensor_file::{Array, FILE_BYTES_AT_MOST, TensorFileError, Values, rea
 const DEPTH_AT_MOST: usize = 16;
 /// Longest key of a dictionary.
 const KEY_BYTES_AT_MOST: usize = 1 << 10;
+/// Longest names of all tensors together. A dictionary can stand in several places of the data, so names of many parts
+/// can be made of a few.
+const NAME_BYTES_AT_MOST: usize = 1 << 24;
 /// Most entries of all dictionaries, lists and tuples together.
 const ENTRIES_AT_MOST: usize = 1 << 18;
 /// Tensors can share a storage; all together they may have this many times the bytes of the file.
@@ -194,6 +197,7 @@ fn tensors(pickle: &Pickle, storages: &Storages<'_>, file_bytes: usize) -> Resul
         pickle,
         storages,
         entries_left: ENTRIES_AT_MOST,
+        name_bytes_left: NAME_BYTES_AT_MOST,
         bytes_left: file_bytes.saturating_mul(EXPANSION_AT_MOST),
         file: TorchFile::default(),
     };
@@ -205,6 +209,7 @@ struct Walk<'w> {
     pickle: &'w Pickle,
     storages: &'w Storages<'w>,
     entries_left: usize,
+    name_bytes_left: usize,
     bytes_left: usize,
     file: TorchFile,
 }
@@ -222,7 +227,7 @@ impl Walk<'_> {
             Object::None | Object::Bool(_) | Object::Integer(_) | Object::Float | Object::Text(_) => Ok(()),
             Object::Dict(entries) => entries.iter().try_for_each(|(key, value)| {
                 let key = match self.pickle.get(*key) {
-                    Object::Text(text) if text.len() <= KEY_BYTES_AT_MOST => text.clone(),
+                    Object::Text(text) if text.len() <= KEY_BYTES_AT_MOST => text.to_string(),
                     Object::Integer(number) => number.to_string(),
                     _ => {
                         let problem =
@@ -238,7 +243,12 @@ impl Walk<'_> {
                 .try_for_each(|(index, part)| self.visit_below(index.to_string(), *part, keys)),
             Object::Call { function, arguments } => {
                 let array = self.tensor(*function, *arguments).map_err(|problem| refused(keys, problem))?;
-                match self.file.tensors.insert(keys.join("."), array) {
+                let name = keys.join(".");
+                let left = self.name_bytes_left.checked_sub(name.len());
+                self.name_bytes_left = left.ok_or_else(|| {
+                    refused(keys, format!("tensors with more than {NAME_BYTES_AT_MOST} bytes of names"))
+                })?;
+                match self.file.tensors.insert(name, array) {
                     Some(_) => Err(refused(keys, "second tensor of this name".to_owned())),
                     None => Ok(()),
                 }

@@ -40,7 +40,7 @@ pub struct Identity {
 }
 
 /// Where a run stands. Random numbers are derived from seed, step and image, so there is no generator to save.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Updates of the weights that are done.
     pub step: u64,
@@ -50,6 +50,9 @@ pub struct State {
     pub offset: u64,
     /// Which run it is.
     pub identity: Identity,
+    /// What an adaptive loss has seen, by the names of [`margin::Loss::state`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub loss: BTreeMap<String, f64>,
 }
 
 /// A checkpoint in memory.
@@ -336,6 +339,7 @@ fn sync(directory: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use net::tensor_file::{NamedArray, Values, ValuesRef};
@@ -347,8 +351,12 @@ mod tests {
         Identity { recipe: text("r1"), network: text("n1"), data: text("d1"), seed: 7 }
     }
 
+    fn seen() -> BTreeMap<String, f64> {
+        BTreeMap::from([("t".to_owned(), 1.0 / 3.0)])
+    }
+
     fn write_step(directory: &Path, step: u64) -> std::path::PathBuf {
-        let state = State { step, epoch: 1, offset: 2, identity: identity() };
+        let state = State { step, epoch: 1, offset: 2, identity: identity(), loss: seen() };
         let weights = [step as f32, -0.0, f32::MIN_POSITIVE / 2.0, 0.1];
         let array = |name, values| NamedArray { name, shape: &[2, 2], values: ValuesRef::F32(values) };
         write(directory, &state, &[array("conv.weight", &weights)], &[array("centres", &[1.0; 4])]).unwrap()
@@ -359,7 +367,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = write_step(directory.path(), 3);
         let back = read(&path, &identity()).unwrap();
-        assert_eq!(back.state, State { step: 3, epoch: 1, offset: 2, identity: identity() });
+        assert_eq!(back.state, State { step: 3, epoch: 1, offset: 2, identity: identity(), loss: seen() });
         let Values::F32(values) = &back.backbone["conv.weight"].values else { panic!("not f32") };
         let bits: Vec<u32> = values.iter().map(|value| value.to_bits()).collect();
         assert_eq!(

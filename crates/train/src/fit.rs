@@ -114,7 +114,7 @@ impl<'t> Training<'t> {
         if let Some(path) = checkpoint::newest(&run.checkpoints())? {
             let checkpoint = checkpoint::read(&path, &plan.identity)?;
             step = checkpoint.state.step;
-            learner.restore(recipe.network(), checkpoint)?;
+            learner.restore(recipe.network(), recipe.loss(), checkpoint)?;
             saved = Some((step, path));
         }
         let mut recorder = Recorder::open(run, &plan, step)?;
@@ -148,6 +148,15 @@ impl<'t> Training<'t> {
             report.training(step, parts[0].from.epoch, update.loss, &speed, plan.batch);
             (hooks.progress)(&report);
 
+            if plan.measures_after(step) {
+                recorder.write(&Event::Measures {
+                    step,
+                    mean_target_angle: update.mean_angle,
+                    largest_centre_cosine: learner.largest_centre_cosine(step),
+                    gradient_norms: learner.gradient_norms(),
+                    timing: Moment::now(),
+                })?;
+            }
             if plan.validates_after(step) {
                 report.enter(Stage::Validating, hooks.progress);
                 let values = (hooks.validate)(&plan.model(recipe, &learner)?)
@@ -197,8 +206,13 @@ fn save(
 ) -> Result<PathBuf, FitError> {
     recorder.sync()?;
     let position = plan.position(step);
-    let state =
-        State { step, epoch: position.epoch, offset: position.offset, identity: plan.identity.clone() };
+    let state = State {
+        step,
+        epoch: position.epoch,
+        offset: position.offset,
+        identity: plan.identity.clone(),
+        loss: learner.seen().values().clone(),
+    };
     let path = learner.save(|backbone, head| checkpoint::write(directory, &state, backbone, head))?;
     checkpoint::prune(directory, keep)?;
     recorder.write(&Event::Checkpoint { step, timing: Moment::now() })?;

@@ -1,7 +1,7 @@
 //! `journal.jsonl`: what happened in a run, one JSON object a line, and the source of truth for every plot.
 //!
 //! Lines are in the order of their steps. Fields that depend on the clock stand together under `timing`; in a
-//! resumed run the lines `step`, `evaluation` and `finished` equal those of an uninterrupted one in everything
+//! resumed run the lines `step`, `measures`, `evaluation` and `finished` equal those of an uninterrupted one in everything
 //! else. The lines `start`, `resume`, `checkpoint` and `diverged` tell the story of the process.
 
 use std::collections::BTreeMap;
@@ -37,6 +37,21 @@ pub enum Event {
     },
     /// The weights were updated.
     Step(StepRecord),
+    /// What costs too much to look at in every step; every 50 steps and after the last.
+    Measures {
+        /// Updates done before.
+        step: u64,
+        /// Mean angle between a feature and the centre of its identity in the last batch, in degrees.
+        mean_target_angle: f64,
+        /// Largest cosine between the centres of two identities, `max W_i . W_j`: 1 minus it bounds the margin
+        /// (CosFace, section 3.4). Of a sample of 512 identities where there are more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        largest_centre_cosine: Option<f64>,
+        /// Euclidean norm of the last gradient of each layer before clipping.
+        gradient_norms: BTreeMap<String, f64>,
+        /// When.
+        timing: Moment,
+    },
     /// The model was measured on data that it does not learn from.
     Evaluation {
         /// Updates done before.
@@ -95,8 +110,8 @@ pub struct StepRecord {
     /// Scale in force; absent where the loss has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
-    /// Mean cosine between a feature and the centre of its identity, before the update; absent for plain softmax,
-    /// which has no cosines.
+    /// Mean cosine between a feature and the centre of its identity, before the update; absent in the journals of
+    /// earlier versions for plain softmax.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_target_cosine: Option<f64>,
     /// Share of the images whose own logit, margin included, exceeds all others.
@@ -140,6 +155,7 @@ impl Event {
         match self {
             Self::Step(record) => record.step,
             Self::Start { step, .. }
+            | Self::Measures { step, .. }
             | Self::Evaluation { step, .. }
             | Self::Checkpoint { step, .. }
             | Self::Resume { step, .. }

@@ -1,5 +1,7 @@
 //! What learns: backbone, head and their optimizers, one update at a time.
 
+use std::collections::BTreeMap;
+
 use data::Batch;
 use engine::{
     Centres, Gradients, Head, HeadOutput, Parameters, Pixels, PlanError, Pool, PoolError, Sgd, SgdStep,
@@ -24,6 +26,9 @@ const CENTRE_DEVIATION: f64 = 0.01;
 /// Random stream of the class centres, apart from those of the backbone's parameters.
 const CENTRE_STREAM: u64 = 1;
 
+/// Classes whose centres are compared with each other: 131,000 pairs.
+const MOST_COMPARED: usize = 512;
+
 /// Prefix of the momenta of the backbone in a checkpoint.
 const MOMENTUM: &str = "momentum/";
 const CENTRES: &str = "centres";
@@ -40,7 +45,32 @@ pub(crate) struct Learner {
     /// Velocity of the centres where a batch has several parts; empty where the head keeps it itself.
     velocity: Vec<f32>,
     d_features: Vec<f32>,
+    /// What an adaptive loss has seen.
+    seen: Seen,
+    /// What the last gradient was multiplied by.
+    clipped: f64,
     settings: Settings,
+}
+
+/// What an adaptive loss has seen, apart from the parameters that schedules move.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Seen(BTreeMap<String, f64>);
+
+impl Seen {
+    fn of(loss: &Loss) -> Self {
+        Self(loss.state().into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// The loss with what was seen; before the first batch, as it is.
+    fn onto(&self, loss: Loss) -> Loss {
+        // A state that the loss refuses was refused when it was restored.
+        loss.with_state(|name| self.0.get(name).copied()).unwrap_or(loss)
+    }
+
+    /// By name, for a checkpoint.
+    pub(crate) fn values(&self) -> &BTreeMap<String, f64> {
+        &self.0
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -57,6 +87,8 @@ struct Settings {
 pub(crate) struct Update {
     pub(crate) loss: f64,
     pub(crate) mean_target: f64,
+    /// Mean angle between a feature and its own centre, in degrees.
+    pub(crate) mean_angle: f64,
     pub(crate) satisfied: f64,
     pub(crate) gradient_norm: f64,
 }
@@ -76,6 +108,9 @@ pub enum LearnerError {
     /// An array of a checkpoint is missing, or has another size or type.
     #[error("the checkpoint does not fit the head: {0}")]
     Head(String),
+    /// What the loss has seen is missing or impossible.
+    #[error("the checkpoint does not fit the loss")]
+    Loss(#[from] margin::StateError),
 }
 
 impl Learner {
@@ -85,17 +120,19 @@ impl Learner {
         let pool = Pool::new(recipe.run.threads)?;
         let parameters = Parameters::from_weights(network, &net::initialise(network, recipe.run.seed))?;
         let parts = recipe.optimizer.accumulate;
-        let plan = TrainingPlan::new(&pool, network, recipe.run.batch / parts)?;
+        let precision = recipe.run.precision.on(pool.isa());
+        let plan = TrainingPlan::with_precision(&pool, network, recipe.run.batch / parts, precision)?;
         let sgd = Sgd::new(&parameters, |entry| match recipe.optimizer.decay {
             Decay::All => true,
             Decay::Weights => entry.role == Role::Weight,
         });
         let dimension = network.feature_dimension();
-        let mut head = Head::zeros(classes, dimension);
+        let mut head = Head::with_sub_centres(classes, recipe.loss.centres.unwrap_or(1), dimension);
+        head.set_precision(precision);
         fill_centres(head.weights_mut(), recipe.run.seed);
         Ok(Self {
             gradients: Gradients::zeros(&parameters),
-            velocity: vec![0.0; if parts > 1 { classes * dimension } else { 0 }],
+            velocity: vec![0.0; if parts > 1 { head.weights().len() } else { 0 }],
             d_features: vec![0.0; recipe.run.batch / parts * dimension],
             settings: Settings {
                 mean: recipe.data.mean,
@@ -105,6 +142,8 @@ impl Learner {
                 clip_norm: recipe.optimizer.clip_norm,
                 seed: recipe.run.seed,
             },
+            seen: Seen::default(),
+            clipped: 1.0,
             pool,
             parameters,
             plan,
@@ -132,7 +171,8 @@ impl Learner {
         let descent = SgdStep { rate: learning_rate as f32, momentum, decay };
         let (share, images) =
             (1.0 / parts.len() as f64, parts.iter().map(|part| part.labels.len()).sum::<usize>());
-        let mut update = Update { loss: 0.0, mean_target: 0.0, satisfied: 0.0, gradient_norm: 0.0 };
+        let mut update =
+            Update { loss: 0.0, mean_target: 0.0, mean_angle: 0.0, satisfied: 0.0, gradient_norm: 0.0 };
         self.gradients.clear(&self.pool);
         if parts.len() > 1 {
             begin_descent(&mut self.velocity, self.head.weights(), descent, parts.len());
@@ -148,14 +188,17 @@ impl Learner {
                 1 => Centres::Descend(descent),
                 _ => Centres::AddGradient(&mut self.velocity),
             };
+            let loss = self.head.observe(&self.pool, self.seen.onto(*loss), features, &part.labels);
+            self.seen = Seen::of(&loss);
             let output =
-                self.head.step(&self.pool, loss, features, &part.labels, &mut self.d_features, centres);
+                self.head.step(&self.pool, &loss, features, &part.labels, &mut self.d_features, centres);
             if let Some(bad) = self.bad_output(&output) {
                 return Err(bad);
             }
             update.loss += share * output.loss;
             for sample in &output.samples {
-                update.mean_target += sample.target / images as f64;
+                update.mean_target += sample.cosine / images as f64;
+                update.mean_angle += sample.cosine.clamp(-1.0, 1.0).acos().to_degrees() / images as f64;
                 update.satisfied += if sample.satisfied { 1.0 / images as f64 } else { 0.0 };
             }
             self.plan.backward(&self.pool, &self.parameters, &self.d_features, &mut self.gradients);
@@ -168,11 +211,36 @@ impl Learner {
         if !update.gradient_norm.is_finite() {
             return Err(self.bad_gradient());
         }
+        self.clipped = 1.0;
         if update.gradient_norm > clip_norm {
-            self.gradients.scale(&self.pool, (clip_norm / update.gradient_norm) as f32);
+            self.clipped = clip_norm / update.gradient_norm;
+            self.gradients.scale(&self.pool, self.clipped as f32);
         }
         self.sgd.step(&self.pool, &mut self.parameters, &self.gradients, descent);
         Ok(update)
+    }
+
+    /// Norm of the last gradient of each layer, before clipping.
+    pub(crate) fn gradient_norms(&self) -> BTreeMap<String, f64> {
+        let mut squares = BTreeMap::<String, f64>::new();
+        for entry in self.parameters.entries().iter().filter(|entry| entry.role.is_trained()) {
+            let layer = entry.name.rsplit_once('.').map_or(entry.name.as_str(), |(layer, _)| layer);
+            let values = &self.gradients.values()[entry.range.clone()];
+            let sum: f64 = values.iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
+            *squares.entry(layer.to_owned()).or_default() += sum;
+        }
+        squares.into_iter().map(|(layer, sum)| (layer, sum.sqrt() / self.clipped)).collect()
+    }
+
+    /// The largest cosine between the centres of two classes, of a sample of [`MOST_COMPARED`] that `step` draws where
+    /// there are more.
+    pub(crate) fn largest_centre_cosine(&self, step: u64) -> Option<f64> {
+        let classes = self.head.classes();
+        let rate = (MOST_COMPARED as f64 / classes as f64).min(1.0);
+        let drawn = mix(self.settings.seed, step);
+        let compared = margin::choose_classes(&[], classes, rate, |class| mix(drawn, u64::from(class)));
+        // JSON has no word for what centres that are not finite give; the next step finds them.
+        self.head.largest_cosine(&self.pool, &compared).filter(|cosine| cosine.is_finite())
     }
 
     /// The first parameter or running statistic that is not finite.
@@ -188,7 +256,7 @@ impl Learner {
 
     /// What the head made of finite features that is not finite.
     fn bad_output(&self, output: &HeadOutput) -> Option<BadValue> {
-        let values = output.samples.iter().flat_map(|sample| [sample.loss, sample.target]);
+        let values = output.samples.iter().flat_map(|sample| [sample.loss, sample.cosine]);
         let bad = std::iter::once(output.loss).chain(values).find(|value| !value.is_finite());
         bad.map(|value| {
             BadValue::find(Kind::Centres, CENTRES, self.head.weights()).unwrap_or(BadValue {
@@ -231,7 +299,7 @@ impl Learner {
             weights.iter().map(|(name, tensor)| array(name, tensor)).collect();
         backbone
             .extend(momentum_names.iter().zip(momenta.iter()).map(|(name, (_, tensor))| array(name, tensor)));
-        let shape = [self.head.classes(), self.head.dimension()];
+        let shape = [self.head.classes() * self.head.per_class(), self.head.dimension()];
         let centres = |name, values| NamedArray { name, shape: &shape, values: ValuesRef::F32(values) };
         let mut head = vec![centres(CENTRES, self.head.weights())];
         let velocity = if self.velocity.is_empty() { self.head.velocity() } else { &self.velocity };
@@ -241,8 +309,23 @@ impl Learner {
         write(&backbone, &head)
     }
 
-    /// Takes over the arrays of a checkpoint.
-    pub(crate) fn restore(&mut self, network: &Network, checkpoint: Checkpoint) -> Result<(), LearnerError> {
+    /// What an adaptive loss has seen.
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// Takes over the arrays of a checkpoint and what the loss has seen.
+    pub(crate) fn restore(
+        &mut self,
+        network: &Network,
+        loss: Loss,
+        checkpoint: Checkpoint,
+    ) -> Result<(), LearnerError> {
+        // Before its first step a loss has seen nothing.
+        if checkpoint.state.step > 0 {
+            let seen = &checkpoint.state.loss;
+            self.seen = Seen::of(&loss.with_state(|name| seen.get(name).copied())?);
+        }
         let (mut weights, mut momenta) = (Weights::default(), Weights::default());
         for (name, array) in checkpoint.backbone {
             let tensor = tensor(&name, array)?;
@@ -254,7 +337,7 @@ impl Learner {
         self.parameters = Parameters::from_weights(network, &weights)?;
         self.sgd.set_velocity(self.parameters.trained_from_weights(&momenta)?);
         let mut head = checkpoint.head;
-        let shape = [self.head.classes(), self.head.dimension()];
+        let shape = [self.head.classes() * self.head.per_class(), self.head.dimension()];
         let mut take = |name: &str| match head.remove(name) {
             Some(array) if array.shape == shape => tensor(name, array).map(|tensor| Some(tensor.values)),
             Some(array) => {

@@ -16,12 +16,16 @@ pub use default::for_folder;
 pub use error::RecipeError;
 pub use length::{Length, NotALength};
 pub use sections::{
-    Checkpoints, Data, Decay, LossSettings, Optimizer, Precision, Recipe, Run, Schedule, Shape, Source,
-    Validation,
+    Checkpoints, Data, Decay, LambdaFall, LossSettings, Optimizer, Precision, Recipe, Run, Schedule, Shape,
+    Source, Validation,
 };
 pub use tree::Place;
 
 use tree::Tree;
+
+/// Largest recipe, in bytes; the longest here has a hundredth of it. Finding the line of every value takes a time that
+/// grows with the square.
+pub const RECIPE_BYTES_AT_MOST: u64 = 1 << 18;
 
 /// Reads a recipe file, applies overrides such as `loss.m=0.4`, and checks the result.
 ///
@@ -30,6 +34,10 @@ use tree::Tree;
 /// # Errors
 /// Every problem of a recipe, with the place where it was written.
 pub fn load(path: &Path, overrides: &[String]) -> Result<CheckedRecipe, RecipeError> {
+    let bytes = fs_err::metadata(path).map_err(RecipeError::Read)?.len();
+    if bytes > RECIPE_BYTES_AT_MOST {
+        return Err(RecipeError::TooLarge { path: path.to_owned(), bytes });
+    }
     let text = fs_err::read_to_string(path).map_err(RecipeError::Read)?;
     let tree = Tree::parse(&text, &path.display().to_string())?;
     let base = std::path::absolute(path).map_err(RecipeError::Read)?;

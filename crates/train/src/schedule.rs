@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use margin::Loss;
+use margin::{LambdaSchedule, Loss};
 
 /// How the learning rate falls after the warm-up.
 ///
@@ -101,46 +101,54 @@ impl Ramp {
     }
 }
 
-/// The loss of every step: its margin may grow at the start.
+/// The loss of every step: its margin may grow at the start, its lambda may fall.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LossSchedule {
     loss: Loss,
     warm_up: u64,
+    lambda: Option<LambdaSchedule>,
 }
 
 impl LossSchedule {
-    /// `loss`, whose `m` grows from 0 in a straight line over the first `warm_up` steps.
+    /// `loss`, whose margin grows from nothing in a straight line over the first `warm_up` steps, as
+    /// [`Loss::with_margin_share`] says.
     ///
     /// # Panics
     /// When `warm_up` is not 0 and the margin of `loss` cannot move.
     #[must_use]
     pub fn new(loss: Loss, warm_up: u64) -> Self {
         assert!(warm_up == 0 || Self::can_move(&loss), "a margin warm-up of loss {}", loss.name());
-        Self { loss, warm_up }
+        Self { loss, warm_up, lambda: None }
     }
 
-    /// Whether the loss has a margin `m` whose value 0 is no margin: a cosine or an angle, but not a factor.
+    /// The same with a lambda that falls; a loss without one stays as it is.
+    #[must_use]
+    pub fn with_lambda(self, lambda: Option<LambdaSchedule>) -> Self {
+        Self { lambda, ..self }
+    }
+
+    /// Whether the loss has a margin that can shrink to nothing: a cosine or an angle, but not a whole factor.
     #[must_use]
     pub fn can_move(loss: &Loss) -> bool {
-        matches!(loss, Loss::CosFace { .. } | Loss::CosFaceRawFeatures { .. } | Loss::ArcFace { .. })
+        loss.with_margin_share(1.0).is_some()
     }
 
     /// The loss of the update number `step`, counted from 0.
     #[must_use]
     pub fn at(&self, step: u64) -> Loss {
-        let margin = |to| Ramp { from: 0.0, to, steps: self.warm_up }.at(step);
-        match self.loss {
-            Loss::CosFace { s, m } => Loss::CosFace { s, m: margin(m) },
-            Loss::CosFaceRawFeatures { m } => Loss::CosFaceRawFeatures { m: margin(m) },
-            Loss::ArcFace { s, m, slope } => Loss::ArcFace { s, m: margin(m), slope },
-            other => other,
-        }
+        let share = Ramp { from: 0.0, to: 1.0, steps: self.warm_up }.at(step);
+        let warmed = match share < 1.0 {
+            true => self.loss.with_margin_share(share).unwrap_or(self.loss),
+            false => self.loss,
+        };
+        let lambda = self.lambda.map(|lambda| lambda.at(step));
+        lambda.and_then(|lambda| warmed.with_lambda(lambda)).unwrap_or(warmed)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use margin::Loss;
+    use margin::{LambdaSchedule, Loss};
 
     use super::{LossSchedule, Ramp, Schedule, Shape};
 
@@ -208,5 +216,14 @@ mod tests {
         assert_eq!(schedule.at(10), Loss::CosFace { s: 64.0, m: 0.5 });
         let still = Loss::Combined { s: 64.0, m1: 1.0, m2: 0.3, m3: 0.2 };
         assert_eq!(LossSchedule::new(still, 0).at(0), still);
+    }
+
+    #[test]
+    fn lambda_falls_with_the_steps() {
+        let lambda = LambdaSchedule { base: 100.0, gamma: 1.0, power: 1.0, minimum: 5.0 };
+        let schedule = LossSchedule::new(Loss::LSoftmax { m: 4, lambda: 5.0 }, 0).with_lambda(Some(lambda));
+        assert_eq!(schedule.at(0), Loss::LSoftmax { m: 4, lambda: 100.0 });
+        assert_eq!(schedule.at(4), Loss::LSoftmax { m: 4, lambda: 20.0 });
+        assert_eq!(schedule.at(1000), Loss::LSoftmax { m: 4, lambda: 5.0 });
     }
 }

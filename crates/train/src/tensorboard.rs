@@ -70,6 +70,14 @@ fn records(event: &Event) -> Vec<u8> {
             scalars.extend(step.scale.map(|scale| ("train/scale".to_owned(), scale)));
             (step.timing.unix_seconds, scalars)
         }
+        Event::Measures { mean_target_angle, largest_centre_cosine, gradient_norms, timing, .. } => {
+            let mut scalars = vec![("train/mean_target_angle".to_owned(), *mean_target_angle)];
+            scalars.extend(
+                largest_centre_cosine.map(|cosine| ("train/largest_centre_cosine".to_owned(), cosine)),
+            );
+            scalars.extend(gradient_norms.iter().map(|(layer, norm)| (format!("gradient/{layer}"), *norm)));
+            (timing.unix_seconds, scalars)
+        }
         Event::Evaluation { values, timing, .. } => {
             let scalars = values.iter().map(|(name, value)| (format!("evaluation/{name}"), *value));
             (timing.unix_seconds, scalars.collect())

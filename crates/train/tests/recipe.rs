@@ -256,6 +256,14 @@ fn relative_paths_start_at_the_recipe_and_absolute_ones_stay() {
 }
 
 #[test]
+fn a_file_larger_than_any_recipe_is_refused_before_it_is_read() {
+    let long = |bytes: usize| format!("{SMALLEST}#{}", "x".repeat(bytes - SMALLEST.len() - 1));
+    let refused = refusal(&long((1 << 18) + 1), &[]);
+    assert!(refused.starts_with("a recipe may have 262144 bytes, "), "{refused}");
+    assert!(load(&long(1 << 18), &[]).is_ok());
+}
+
+#[test]
 fn unknown_keys_name_the_nearest_known_one_with_file_and_line() {
     let refusals = [
         refusal(&with("[schedule]", "[optimizer]\nlearing_rate = 0.1\n[schedule]"), &[]),
@@ -325,6 +333,11 @@ fn values_out_of_range_name_the_range_the_value_and_the_place() {
         refusal(&with("m = 0.35", "m = 2.5"), &[]),
         refusal(SMALLEST, &["loss.name=softmax"]),
         refusal(SMALLEST, &["loss={name=\"nsl\", s=64, margin_warm_up=\"5 epochs\"}"]),
+        refusal(SMALLEST, &["loss={name=\"l-softmax\", m=2.5, lambda=5}"]),
+        refusal(SMALLEST, &["loss={name=\"l-softmax\", m=2, lambda=5, lambda_schedule={}}"]),
+        refusal(SMALLEST, &["loss={name=\"l-softmax\", m=2, lambda_schedule={gamma=0}}"]),
+        refusal(SMALLEST, &["loss={name=\"curricularface\", s=64, m=0.5, rate=2}"]),
+        refusal(SMALLEST, &["loss.centres=17"]),
         refusal(SMALLEST, &["optimizer.learning_rate=-1"]),
         refusal(SMALLEST, &["optimizer.momentum=1"]),
         refusal(SMALLEST, &["optimizer.weight_decay=nan"]),
@@ -334,7 +347,7 @@ fn values_out_of_range_name_the_range_the_value_and_the_place() {
         refusal(SMALLEST, &["schedule.length=0 epochs"]),
         refusal(SMALLEST, &["schedule.shape.at=[\"3 steps\", \"2 steps\"]"]),
         refusal(SMALLEST, &["run.batch=0"]),
-        refusal(SMALLEST, &["run.precision=bf16"]),
+        refusal(SMALLEST, &["run.precision=fp16"]),
         refusal(SMALLEST, &["run.seed=-1"]),
         refusal(SMALLEST, &["run.checkpoints.keep=0"]),
         refusal(SMALLEST, &["network.depth=21"]),
@@ -348,6 +361,11 @@ fn values_out_of_range_name_the_range_the_value_and_the_place() {
     recipe.toml:11: the loss is not defined
       because loss softmax has no such parameter, remove it: s
     --set loss={name="nsl", s=64, margin_warm_up="5 epochs"}: `loss.margin_warm_up` needs a loss with a margin `m` that can grow from 0, which nsl has not: 5 epochs
+    --set loss={name="l-softmax", m=2.5, lambda=5}: `loss.m` must be a whole number from 1: 2.5
+    --set loss={name="l-softmax", m=2, lambda=5, lambda_schedule={}}: `loss.lambda` cannot stand beside `loss.lambda_schedule`, which says how lambda falls: 5
+    --set loss={name="l-softmax", m=2, lambda_schedule={gamma=0}}: `loss.lambda_schedule.gamma` must be above 0 and finite: 0
+    --set loss={name="curricularface", s=64, m=0.5, rate=2}: `loss.rate` must be above 0 and at most 1: 2
+    --set loss.centres=17: `loss.centres` must be from 1 to 16: 17
     --set optimizer.learning_rate=-1: `optimizer.learning_rate` must be above 0 and finite: -1
     --set optimizer.momentum=1: `optimizer.momentum` must be from 0 to below 1: 1
     --set optimizer.weight_decay=nan: `optimizer.weight_decay` must be from 0 to below 1: NaN
@@ -357,7 +375,7 @@ fn values_out_of_range_name_the_range_the_value_and_the_place() {
     --set schedule.length=0 epochs: `schedule.length` must be longer than nothing: 0 epochs
     --set schedule.shape.at=["3 steps", "2 steps"]: `schedule.shape.at` must be ascending times in one unit: [3 steps, 2 steps]
     --set run.batch=0: `run.batch` must be at least 1: 0
-    --set run.precision=bf16: `run.precision` must be f32 or auto, because this version has no bf16 arithmetic: bf16
+    --set run.precision=fp16: `run.precision` has no choice `fp16`; did you mean `bf16`?
     --set run.seed=-1: `run.seed`: invalid value: integer `-1`, expected u64
     --set run.checkpoints.keep=0: `run.checkpoints.keep` must be at least 1: 0
     --set network.depth=21: the network cannot be built

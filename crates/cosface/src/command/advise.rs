@@ -146,7 +146,7 @@ fn lines(loss: &Loss, advice: &Advice) -> Vec<Line> {
                 ScaleVerdict::Enough => line(
                     Tone::Fine,
                     format!(
-                        "s = {scale} is above its bound {least:.2}: a perfect sample reaches at best a loss of {:.1e}",
+                        "s = {scale} is large enough, eq. 6 asks for {least:.2}: the loss can fall to {:.1e}",
                         standing.smallest_loss
                     ),
                 ),

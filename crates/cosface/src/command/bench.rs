@@ -1,5 +1,7 @@
 //! `cosface bench`: speed and memory, as JSON lines that can be set beside a peer's.
 
+mod end_to_end;
+
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use margin::Loss;
 use net::{Architecture, Family, Network, initialise};
 use serde_json::json;
 
+use super::operands::Operands;
 use super::terminal;
 
 #[derive(Debug, clap::Args)]
@@ -20,16 +23,16 @@ pub(crate) struct Arguments {
     /// What to measure
     #[arg(value_enum)]
     work: Work,
-    /// Network to train or embed with
-    #[arg(long, value_enum, default_value_t = Subject::Sphereface20)]
-    network: Subject,
-    /// Images in a batch, features for the head; 32 or 256 unless given
+    /// Network to train or embed with, sphereface20 unless given
+    #[arg(long, value_enum)]
+    network: Option<Subject>,
+    /// Images in a batch, features for the head; 32 or 256 unless given, end-to-end 128
     #[arg(long)]
     batch: Option<NonZeroUsize>,
     /// Classes of the head; 1000 or 100,000 unless given
     #[arg(long)]
     classes: Option<NonZeroUsize>,
-    /// Operands of the head's products; the networks are in f32 and refuse bf16
+    /// Operands of the products of the network and the head
     #[arg(long, value_enum, default_value_t = Operands::Auto)]
     precision: Operands,
     /// Instruction set: portable, avx2, avx512 or avx512bf16; the best one unless given
@@ -46,18 +49,11 @@ enum Work {
     Train,
     /// Forward
     Embed,
+    /// Training as `cosface train --data` does it, on images in memory and from files: what decoding and augmentation
+    /// cost
+    EndToEnd,
     /// The margin head alone: loss and both gradients, and once more with the centres' update in place of theirs
     Head,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Operands {
-    /// As they are
-    F32,
-    /// Rounded to bf16; emulated, and slow, where the instruction set does not multiply it
-    Bf16,
-    /// The fastest that the instruction set has
-    Auto,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -97,13 +93,20 @@ const CHANNELS: ([f32; 3], [f32; 3]) = ([127.5; 3], [128.0; 3]);
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let isa = arguments.isa.unwrap_or_else(Isa::detect);
     let pool = Pool::with_isa(arguments.threads, isa)?;
-    if arguments.precision == Operands::Bf16 && !matches!(arguments.work, Work::Head) {
-        bail!("only the head has products in bf16, leave out --precision bf16 or measure head");
-    }
+    let precision = arguments.precision.on(isa);
     match arguments.work {
-        Work::Train => train(arguments, &pool),
-        Work::Embed => embed(arguments, &pool),
-        Work::Head => head(arguments, &pool),
+        Work::Train => train(arguments, &pool, precision),
+        Work::Embed => embed(arguments, &pool, precision),
+        Work::Head => head(arguments, &pool, precision),
+        Work::EndToEnd => {
+            let plain = arguments.network.is_none() && arguments.classes.is_none() && arguments.isa.is_none();
+            if !plain || arguments.precision != Operands::Auto {
+                bail!(
+                    "end-to-end trains as the default recipe says, leave out --network, --classes, --precision and --isa"
+                );
+            }
+            end_to_end::run(count(arguments.batch, 128), arguments.threads)
+        }
     }
 }
 
@@ -111,15 +114,16 @@ fn count(given: Option<NonZeroUsize>, default: usize) -> usize {
     given.map_or(default, NonZeroUsize::get)
 }
 
-fn train(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
+fn train(arguments: &Arguments, pool: &Pool, precision: Precision) -> anyhow::Result<()> {
     let (batch, classes) = (count(arguments.batch, 32), count(arguments.classes, 1000));
-    let network = arguments.network.build()?;
+    let network = arguments.network.unwrap_or(Subject::Sphereface20).build()?;
     let dimension = network.feature_dimension();
     let mut parameters = Parameters::from_weights(&network, &initialise(&network, 1))?;
-    let mut plan = TrainingPlan::new(pool, &network, batch)?;
+    let mut plan = TrainingPlan::with_precision(pool, &network, batch, precision)?;
     let mut gradients = Gradients::zeros(&parameters);
     let mut sgd = Sgd::new(&parameters, |_| true);
     let mut head = random_head(classes, dimension);
+    head.set_precision(precision);
     let bytes = random_bytes(batch * network.image_shape().elements());
     let labels: Vec<u32> = (0..batch).map(|sample| (sample * 7919 % classes) as u32).collect();
     let mut d_features = vec![0.0; batch * dimension];
@@ -133,7 +137,7 @@ fn train(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
     });
     report(
         pool,
-        Precision::F32,
+        precision,
         json!({
             "bench": "train", "network": network.name, "batch": batch, "classes": classes,
             "milliseconds": 1e3 * seconds, "images_per_second": batch as f64 / seconds,
@@ -141,19 +145,19 @@ fn train(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
     )
 }
 
-fn embed(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
-    let network = arguments.network.build()?;
+fn embed(arguments: &Arguments, pool: &Pool, precision: Precision) -> anyhow::Result<()> {
+    let network = arguments.network.unwrap_or(Subject::Sphereface20).build()?;
     let weights = initialise(&network, 1);
     let (mean, scale) = CHANNELS;
     for batch in arguments.batch.map_or(vec![1, 32], |batch| vec![batch.get()]) {
-        let mut plan = EmbeddingPlan::new(pool, &network, &weights, batch)?;
+        let mut plan = EmbeddingPlan::with_precision(pool, &network, &weights, batch, precision)?;
         let bytes = random_bytes(batch * network.image_shape().elements());
         let seconds = median_seconds(|| {
             plan.forward(pool, Pixels { bytes: &bytes, mean, scale });
         });
         report(
             pool,
-            Precision::F32,
+            precision,
             json!({
                 "bench": "embed", "network": network.name, "batch": batch,
                 "milliseconds": 1e3 * seconds, "images_per_second": batch as f64 / seconds,
@@ -163,14 +167,9 @@ fn embed(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn head(arguments: &Arguments, pool: &Pool) -> anyhow::Result<()> {
+fn head(arguments: &Arguments, pool: &Pool, precision: Precision) -> anyhow::Result<()> {
     const DIMENSION: usize = 512;
     let (samples, classes) = (count(arguments.batch, 256), count(arguments.classes, 100_000));
-    let precision = match arguments.precision {
-        Operands::F32 => Precision::F32,
-        Operands::Bf16 => Precision::Bf16,
-        Operands::Auto => Precision::fastest(pool.isa()),
-    };
     let mut head = random_head(classes, DIMENSION);
     head.set_precision(precision);
     let features = random(samples * DIMENSION);
@@ -206,6 +205,14 @@ fn report(pool: &Pool, precision: Precision, row: serde_json::Value) -> anyhow::
     let mut row = row;
     if let Some(fields) = row.as_object_mut() {
         fields.insert("precision".to_owned(), json!(precision.name()));
+    }
+    describe(pool, row)
+}
+
+/// Prints a row with the machine that it was measured on.
+fn describe(pool: &Pool, row: serde_json::Value) -> anyhow::Result<()> {
+    let mut row = row;
+    if let Some(fields) = row.as_object_mut() {
         fields.insert("isa".to_owned(), json!(pool.isa().name()));
         fields.insert("threads".to_owned(), json!(pool.threads()));
         fields.insert("processor".to_owned(), json!(processor()));
@@ -225,8 +232,13 @@ fn median_seconds(mut step: impl FnMut()) -> f64 {
         step();
         times.push(begin.elapsed().as_secs_f64());
     }
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    median(times)
+}
+
+/// The value in the middle; of two, the larger.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn random(len: usize) -> Vec<f32> {

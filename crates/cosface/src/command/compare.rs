@@ -1,5 +1,6 @@
 //! `cosface compare`: two evaluations on the same pairs, side by side.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
@@ -52,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             text += &format!("| {} |\n", row.join(" | "));
             text += if index == 0 { "| --- | ---: | ---: | ---: | ---: |\n" } else { "" };
         }
-        fs_err::write(out, text)?;
+        net::atomic_file::write(out, |file| -> io::Result<()> { file.write_all(text.as_bytes()) })?;
     }
     terminal::say(&summary(&both));
     terminal::say("");

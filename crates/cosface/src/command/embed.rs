@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use cosface::{Aligner, Embedder, Features, template_of};
-use face::Embedding;
+use cosface::{AlignError, Aligner, Embedder, Features, template_of};
 use image::RgbImage;
 use net::atomic_file::PARTIAL_ENDING;
 use net::tensor_file::{self, NamedArray, ValuesRef};
 
-use super::evaluate::{fit, rule_of};
+use super::evaluate::fit;
 use super::faces::Search;
 use super::images;
+use super::operands::{Operands, open};
 use super::terminal::{self, Stage};
 use super::workers;
 
@@ -31,9 +31,15 @@ pub(crate) struct Arguments {
     /// File to write: tensor `embeddings` [images, dimension] in f32; names, model fingerprint and flip rule as metadata
     #[arg(long)]
     out: PathBuf,
+    /// Leave out images that cannot be read, and photographs without a face, and list them, in place of refusing
+    #[arg(long)]
+    skip_unreadable: bool,
     /// What to do with images of another size than the model's: exact, stretch or crop
     #[arg(long, default_value = "exact", value_parser = fit)]
     resize: data::Fit,
+    /// What the operands of the network's products are rounded to
+    #[arg(long, value_enum, default_value_t = Operands::F32)]
+    precision: Operands,
     /// Worker threads, 0 for one on each processor
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -46,23 +52,25 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for image in &files {
         terminal::refuse_overwriting(image, &arguments.out)?;
     }
-    let mut embedder = Embedder::open(&arguments.model, arguments.threads)?;
+    let mut embedder = open(&arguments.model, arguments.threads, arguments.precision)?;
     let flip = embedder.model().card().preprocessing.flip;
     let mut stage = Stage::start("embed", files.len() as u64);
+    let mut shown = |done| stage.show(done as u64, "");
     let (features, files) = match &arguments.detector {
-        None => {
-            let mut shown = |done| stage.show(done as u64, "");
-            (embedder.features(files.clone(), arguments.resize, flip, &mut shown)?, files)
+        None if arguments.skip_unreadable => {
+            let readable = embedder.readable_features(files, arguments.resize, flip, &mut shown)?;
+            left(&readable.files, readable.skipped)?;
+            (readable.features, readable.files)
         }
-        Some(detector) => photographs(arguments, detector, &files, &mut embedder, &mut stage)?,
+        None => (embedder.features(files.clone(), arguments.resize, flip, &mut shown)?, files),
+        Some(detector) => photographs(arguments, detector, &files, &mut embedder, &mut shown)?,
     };
     stage.finish();
 
-    let rule = rule_of(flip);
     let mut values = Vec::new();
     for (feature, file) in features.iter().zip(&files) {
-        let embedding = Embedding::new(rule.combine(&feature.image, &feature.mirrored))
-            .with_context(|| format!("no embedding for {}", file.display()))?;
+        let embedding =
+            feature.embedding(flip).with_context(|| format!("no embedding for {}", file.display()))?;
         values.extend_from_slice(embedding.as_slice());
     }
     let shape = [files.len(), values.len() / files.len()];
@@ -95,7 +103,20 @@ fn check_writable(out: &Path) -> anyhow::Result<()> {
 /// Crops that pass through the network together.
 const BATCH: usize = 32;
 
-/// Features of the chosen faces of each photograph, and the photograph of each. One without a face is an error.
+/// Lists what was left out, and refuses where nothing else is left.
+fn left<E: std::error::Error + Send + Sync + 'static>(
+    files: &[PathBuf],
+    skipped: Vec<E>,
+) -> anyhow::Result<()> {
+    terminal::list_skipped(&skipped);
+    match (files.is_empty(), skipped.into_iter().next()) {
+        (true, Some(first)) => Err(anyhow::Error::new(first).context("none of the images can be used")),
+        _ => Ok(()),
+    }
+}
+
+/// Features of the chosen faces of each photograph, and the photograph of each. One without a face is an error, unless
+/// such photographs are to be left out.
 ///
 /// Every thread finds and aligns the faces of a photograph of its own; the network runs on all of them beside.
 fn photographs(
@@ -103,7 +124,7 @@ fn photographs(
     detector: &Path,
     files: &[PathBuf],
     embedder: &mut Embedder,
-    stage: &mut Stage,
+    shown: &mut dyn FnMut(usize),
 ) -> anyhow::Result<(Vec<Features>, Vec<PathBuf>)> {
     let card = &embedder.model().card().preprocessing;
     let flip = card.flip;
@@ -117,22 +138,32 @@ fn photographs(
     };
     let count = workers::count(arguments.threads, files);
     let aligners = (0..count).map(aligner).collect::<anyhow::Result<Vec<_>>>()?;
-    let (mut features, mut names) = (Vec::new(), Vec::new());
+    let (mut features, mut names, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
     let mut waiting: Vec<(RgbImage, PathBuf)> = Vec::new();
     let mut embed = |waiting: &mut Vec<(RgbImage, PathBuf)>| -> anyhow::Result<()> {
         features.extend(embedder.features_of_crops(waiting, flip)?);
         names.extend(waiting.drain(..).map(|(_, file)| file));
         Ok(())
     };
-    let work = |aligner: &mut Aligner, file: &Path| Ok(aligner.crops(file)?);
-    workers::each_in_order(files, aligners, work, |index, crops| {
-        waiting.extend(crops.into_iter().map(|crop| (crop, files[index].clone())));
+    let work = |aligner: &mut Aligner, file: &Path| match aligner.crops(file) {
+        // A detector that cannot run is no fault of the photograph.
+        Err(error) if !arguments.skip_unreadable || matches!(error, AlignError::Detect(_)) => {
+            Err(error.into())
+        }
+        outcome => Ok(outcome),
+    };
+    workers::each_in_order(files, aligners, work, |index, outcome| {
+        match outcome {
+            Ok(crops) => waiting.extend(crops.into_iter().map(|crop| (crop, files[index].clone()))),
+            Err(error) => skipped.push(error),
+        }
         if waiting.len() >= BATCH {
             embed(&mut waiting)?;
         }
-        stage.show(index as u64 + 1, "");
+        shown(index + 1);
         Ok(())
     })?;
     embed(&mut waiting)?;
+    left(&names, skipped)?;
     Ok((features, names))
 }

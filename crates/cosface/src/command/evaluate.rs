@@ -1,10 +1,11 @@
 //! `cosface evaluate`: a model, or embeddings alone, measured on pairs of faces.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use cosface::{Embedder, Features};
+use cosface::{Embedder, Features, rule_of};
 use eval::embeddings::SetRule;
 use eval::evaluation::TarAtFar;
 use eval::interval::Bootstrap;
@@ -15,6 +16,7 @@ use eval::{
 };
 use net::FlipRule;
 
+use super::operands::{Operands, open};
 use super::terminal::{self, Stage};
 
 /// Endings of image files.
@@ -27,7 +29,7 @@ pub(crate) struct Arguments {
     model: Option<PathBuf>,
     /// Vectors and their names instead of a model and images: .safetensors as `embed` writes it, or .npz with arrays
     /// embeddings and names
-    #[arg(long, conflicts_with_all = ["model", "images", "resize", "threads"])]
+    #[arg(long, conflicts_with_all = ["model", "images", "resize", "precision", "threads"])]
     embeddings: Option<PathBuf>,
     /// Folder of aligned crops, laid out as the protocol names them: for LFW one folder for each person
     #[arg(long)]
@@ -63,6 +65,9 @@ pub(crate) struct Arguments {
     /// What to do with images of another size than the model's: exact, stretch or crop
     #[arg(long, default_value = "exact", value_parser = fit)]
     resize: data::Fit,
+    /// What the operands of the network's products are rounded to
+    #[arg(long, value_enum, default_value_t = Operands::F32)]
+    precision: Operands,
     /// Worker threads, 0 for one on each processor
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -115,7 +120,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ),
         false => format!("model {}", evaluation.model.fingerprint),
     };
-    fs_err::write(arguments.out.join("table.md"), markdown(&[(&title, &evaluation)]))?;
+    let table = markdown(&[(&title, &evaluation)]);
+    net::atomic_file::write(&arguments.out.join("table.md"), |file| -> io::Result<()> {
+        file.write_all(table.as_bytes())
+    })?;
     let report = Report { title, subtitle, sections: evaluation_sections(&evaluation) };
     report.write(&arguments.out.join("report.html"))?;
     terminal::say(&summary(&[("", &evaluation)]));
@@ -163,7 +171,7 @@ fn vectors_of_images(
         true => find_frames(protocol, images)?,
         false => find_images(protocol, images)?,
     };
-    let mut embedder = Embedder::open(model, arguments.threads)?;
+    let mut embedder = open(model, arguments.threads, arguments.precision)?;
     settings.feature_rule =
         arguments.feature.unwrap_or_else(|| rule_of(embedder.model().card().preprocessing.flip));
     settings.model = ModelIdentity {
@@ -171,21 +179,18 @@ fn vectors_of_images(
         fingerprint: embedder.model().fingerprint().to_string(),
     };
     // Nothing is left to refuse but the images themselves, and a directory that cannot be made should not cost them.
+    let made = !arguments.out.exists();
     fs_err::create_dir_all(&arguments.out)?;
     let names = files.iter().map(|file| file.display().to_string()).collect();
-    let vectors = embed(&mut embedder, files, arguments.resize, settings.feature_rule)?;
+    let vectors = embed(&mut embedder, files, arguments.resize, settings.feature_rule).inspect_err(|_| {
+        if made {
+            // The error of the images is the one to report.
+            let _ = fs_err::remove_dir(&arguments.out);
+        }
+    })?;
     match arguments.format.names_sets() {
         true => Ok(Embeddings::new(names, vectors)?.sets_of(protocol, arguments.set_rule)?),
         false => Ok(vectors),
-    }
-}
-
-/// The feature rule that a card's flip rule names.
-pub(crate) fn rule_of(flip: FlipRule) -> FeatureRule {
-    match flip {
-        FlipRule::None => FeatureRule::Image,
-        FlipRule::Concatenated => FeatureRule::Concatenated,
-        FlipRule::Summed => FeatureRule::Summed,
     }
 }
 

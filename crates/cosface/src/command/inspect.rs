@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use engine::{Isa, Pool};
+use engine::{Isa, Pool, Precision};
 use net::{Cost, Model, Network, Storage};
 
 use super::terminal::{self, table};
@@ -46,6 +46,7 @@ fn processor() -> anyhow::Result<()> {
         };
         terminal::say(&format!("{:<12}{state}", isa.name()));
     }
+    terminal::say(&format!("{} is the fastest precision", Precision::fastest(pool.isa())));
     terminal::say(&format!("{} threads", pool.threads()));
     Ok(())
 }
@@ -61,6 +62,10 @@ fn model(path: &Path, classes: u64) -> anyhow::Result<()> {
 fn recipe(path: &Path, classes: u64) -> anyhow::Result<()> {
     let recipe = train::recipe::load(path, &[])?;
     cost(recipe.network(), recipe.recipe().run.batch as u64, classes);
+    terminal::say(&format!(
+        "products on this processor in {}",
+        recipe.recipe().run.precision.on(Isa::detect())
+    ));
     Ok(())
 }
 

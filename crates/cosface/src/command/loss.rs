@@ -13,7 +13,8 @@ use super::terminal;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// File with features [n, d], weights [c, d], labels [n] and, as metadata, loss, s, m (m1, m2, m3, lambda and so on)
+    /// File with features [n, d], weights [c, d], labels [n] and, as metadata, loss, s, m (m1, m2, m3, lambda and so
+    /// on), and what an adaptive loss has seen (t, or norm_mean and norm_deviation)
     case: PathBuf,
     /// File to write: loss, loss_each, d_features, d_weights
     #[arg(long)]
@@ -52,6 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let loss = Parameters::from_text(text)
         .and_then(|parameters| Loss::from_parameters(name, &parameters))
         .with_context(|| format!("the metadata describes no loss: {path}"))?;
+    let loss = with_state(loss, text).with_context(|| format!("the metadata describes no loss: {path}"))?;
     let case = Case::of(&file).with_context(|| format!("no case of a loss: {path}"))?;
     let problem = case.problem();
     // The definition also says which input has no loss at all.
@@ -64,6 +66,21 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     write(arguments, &case, &result)?;
     terminal::say(&format!("{} loss {}", loss.name(), result.loss));
     Ok(())
+}
+
+/// An adaptive loss with what it has seen, where the metadata says it (`t`, or `norm_mean` and `norm_deviation`).
+fn with_state<'t>(loss: Loss, text: impl Fn(&str) -> Option<&'t str>) -> anyhow::Result<Loss> {
+    let mut seen = BTreeMap::new();
+    for (name, _) in loss.state() {
+        if let Some(text) = text(name) {
+            let value = text.trim().parse::<f64>();
+            seen.insert(name, value.with_context(|| format!("{name} is not a number: {text}"))?);
+        }
+    }
+    match seen.is_empty() {
+        true => Ok(loss),
+        false => Ok(loss.with_state(|name| seen.get(name).copied())?),
+    }
 }
 
 impl Case {
@@ -98,11 +115,6 @@ impl Case {
     }
 
     fn by_head(&self, loss: &Loss, precision: Precision) -> anyhow::Result<Evaluation> {
-        ensure!(
-            loss.is_of_target_cosine_alone(),
-            "the head does not compute this loss yet, use --engine f64: {}",
-            loss.name()
-        );
         let narrow = |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<f32>>();
         let pool = Pool::new(0)?;
         let mut head = Head::zeros(self.classes, self.dimension);

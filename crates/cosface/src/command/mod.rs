@@ -16,6 +16,8 @@ mod import;
 mod inspect;
 mod loss;
 mod models;
+mod operands;
+mod pairs;
 mod paper;
 mod synth;
 pub(crate) mod terminal;
@@ -52,6 +54,8 @@ enum Command {
     Embed(embed::Arguments),
     /// Tell whether two photographs show one person
     Verify(verify::Arguments),
+    /// Make a list of pairs of the images of people in folders, to measure a model on
+    Pairs(pairs::Arguments),
     /// Compare two evaluations on the same pairs
     Compare(compare::Arguments),
     /// Search probes in a gallery, or among more and more strangers
@@ -90,6 +94,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Export(arguments) => export::run(&arguments).map(done),
         Command::Compare(arguments) => compare::run(&arguments).map(done),
+        Command::Pairs(arguments) => pairs::run(&arguments).map(done),
         Command::Embed(arguments) => embed::run(&arguments).map(done),
         Command::Identify(arguments) => identify::run(&arguments).map(done),
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),

@@ -37,6 +37,41 @@ pub(crate) fn error(error: &anyhow::Error) {
     }
 }
 
+/// An error with what the user can do about it; its causes are those of the error.
+#[derive(Debug)]
+pub(crate) struct Advised {
+    pub(crate) error: anyhow::Error,
+    pub(crate) advice: String,
+}
+
+impl std::fmt::Display for Advised {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}; {}", self.error, self.advice)
+    }
+}
+
+impl std::error::Error for Advised {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Lists images that were left out, each with all that is known of the reason, and counts them.
+pub(crate) fn list_skipped<E: std::error::Error>(skipped: &[E]) {
+    for fault in skipped {
+        let mut text = fault.to_string();
+        let mut cause = fault.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        note(&format!("skipped: {text}"));
+    }
+    if !skipped.is_empty() {
+        note(&format!("images left out: {}", skipped.len()));
+    }
+}
+
 /// Progress of one stage: a bar on a terminal, a line now and then elsewhere.
 pub(crate) struct Stage {
     bar: ProgressBar,

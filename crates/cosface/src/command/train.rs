@@ -8,22 +8,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
-use cosface::Embedder;
-use data::{Reader, Store, Unreadable};
+use cosface::{Embedder, rule_of};
+use data::{Reader, Store, StoreError, Unreadable};
 use engine::Pool;
 use eval::interval::Bootstrap;
 use eval::report::{Axis, Block, Colour, Plot, Report, Section, Series, Shape};
 use eval::{Evaluation, ModelIdentity, Protocol, Rule, Settings};
 use net::Model;
-use train::fit::{Hooks, Outcome, Training};
-use train::journal::{self, Event};
+use train::checkpoint::CheckpointError;
+use train::fit::{FitError, Hooks, Outcome, Training};
+use train::images::ImagesError;
+use train::journal::{self, Event, JournalError};
 use train::progress::Progress;
 use train::recipe::{self, CheckedRecipe};
 use train::run::RunDirectory;
 
 use super::advise;
-use super::evaluate::{evaluate, find_images, rule_of};
-use super::terminal::{self, Stage};
+use super::evaluate::{evaluate, find_images};
+use super::terminal::{self, Advised, Stage};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -95,7 +97,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
-    match train(&recipe, training, &run, &stop, "train")? {
+    let continuing = || {
+        // The licence is no part of the recipe, and without it the model would be another.
+        let licence = arguments.licence.iter().map(|licence| format!(" --licence {}", quoted(licence)));
+        let (run, licence) = (run.path().display().to_string(), licence.collect::<String>());
+        format!("continue with: cosface train --resume {}{licence}", quoted(&run))
+    };
+    let outcome =
+        train(&recipe, training, &run, &stop, "train").map_err(|error| match is_of_the_place(&error) {
+            true => Advised { error, advice: format!("when that is mended, {}", continuing()) }.into(),
+            false => error,
+        });
+    match outcome? {
         Outcome::Finished { model } => {
             terminal::say(&format!("model: {}", model.display()));
             Ok(ExitCode::SUCCESS)
@@ -105,13 +118,24 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 "stopped after step {step} of {steps}; checkpoint: {}",
                 checkpoint.display()
             ));
-            // The licence is no part of the recipe, and without it the model would be another.
-            let licence = arguments.licence.iter().map(|licence| format!(" --licence {}", quoted(licence)));
-            let (run, licence) = (run.path().display().to_string(), licence.collect::<String>());
-            terminal::note(&format!("continue with: cosface train --resume {}{licence}", quoted(&run)));
+            terminal::note(&continuing());
             Ok(ExitCode::from(INTERRUPTED))
         }
     }
+}
+
+/// Whether a run ended because of files and not of its numbers, so that it can go on when those are mended.
+fn is_of_the_place(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(
+            FitError::Io(_)
+                | FitError::Image(_)
+                | FitError::Validation { .. }
+                | FitError::Journal(JournalError::Io(_))
+                | FitError::Checkpoint(CheckpointError::Io(_))
+        )
+    )
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
@@ -173,6 +197,14 @@ fn open(recipe: &CheckedRecipe) -> anyhow::Result<Arc<Store>> {
         let (stage, done) = decoding.get_or_insert_with(|| (Stage::start("decode", of as u64), 0));
         *done += more;
         stage.show(*done as u64, "");
+    });
+    let images = images.map_err(|error| {
+        let of_one_image = matches!(error, ImagesError::Store(StoreError::Read(_)));
+        let error = anyhow::Error::new(error);
+        match of_one_image {
+            true => Advised { error, advice: SKIPPING.to_owned() }.into(),
+            false => error,
+        }
     })?;
     if let Some((stage, _)) = decoding.into_inner() {
         stage.finish();
@@ -180,14 +212,12 @@ fn open(recipe: &CheckedRecipe) -> anyhow::Result<Arc<Store>> {
     for notice in images.catalogue().notices() {
         terminal::note(&format!("note: {notice}"));
     }
-    for skipped in images.skipped() {
-        terminal::note(&format!("skipped: {skipped}"));
-    }
-    if !images.skipped().is_empty() {
-        terminal::note(&format!("unreadable images left out: {}", images.skipped().len()));
-    }
+    terminal::list_skipped(images.skipped());
     Ok(Arc::new(images))
 }
+
+/// What helps against images that cannot be used.
+const SKIPPING: &str = "or leave out and list such images with --skip-unreadable";
 
 /// Reads the pairs and every image of the recipe's validation once: what is wrong with them shows before training and
 /// not in the middle of it.
@@ -314,14 +344,43 @@ pub(crate) fn training_section(events: &[Event]) -> Section {
         series: vec![line("", Colour::Green, satisfied)],
         marks: Vec::new(),
     };
-    Section {
-        heading: "Training".to_owned(),
-        blocks: vec![
-            Block::Figure(loss.draw("Loss, margin included.")),
-            Block::Figure(
-                satisfied.draw("Images whose target logit exceeds all others in spite of the margin."),
-            ),
-            Block::Figure(rate.draw("Learning rate.")),
-        ],
+    let (mut angles, mut cosines, mut norms) = (Vec::new(), Vec::new(), Vec::new());
+    for event in events {
+        let Event::Measures { step, mean_target_angle, largest_centre_cosine, gradient_norms, .. } = event
+        else {
+            continue;
+        };
+        let step = *step as f64;
+        angles.push((step, *mean_target_angle));
+        cosines.extend(largest_centre_cosine.map(|cosine| (step, cosine)));
+        let (low, high) = gradient_norms
+            .values()
+            .fold((f64::INFINITY, 0.0_f64), |(low, high), norm| (low.min(*norm), high.max(*norm)));
+        norms.push((step, low, high));
     }
+    let course = |name: &str, colour, shape| Plot {
+        x: Axis::even("step"),
+        y: Axis::even(name),
+        series: vec![Series { name: String::new(), colour, shape }],
+        marks: Vec::new(),
+    };
+    let angle = course("mean angle to the own centre, °", Colour::Blue, Shape::Line(angles));
+    let cosine = course("largest cosine of two centres", Colour::Orange, Shape::Line(cosines));
+    let norms = course("gradient norm of a layer", Colour::Purple, Shape::Band(norms));
+    let mut blocks = vec![
+        Block::Figure(loss.draw("Loss, margin included.")),
+        Block::Figure(satisfied.draw("Images whose target logit exceeds all others in spite of the margin.")),
+        Block::Figure(rate.draw("Learning rate.")),
+    ];
+    // One measure is no course.
+    if events.iter().filter(|event| matches!(event, Event::Measures { .. })).count() > 1 {
+        let compared = "The closest two centres, of 512 people where there are more: 1 minus it bounds m.";
+        let layers = "Gradient norms, from the layer with the smallest to that with the largest.";
+        blocks.extend([
+            Block::Figure(angle.draw("Angle between the images' features and the centres of their people.")),
+            Block::Figure(cosine.draw(compared)),
+            Block::Figure(norms.draw(layers)),
+        ]);
+    }
+    Section { heading: "Training".to_owned(), blocks }
 }

@@ -1,7 +1,8 @@
 //! `cosface unpack`: an InsightFace pack of image pairs to image files and a list of pairs.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use net::FacePack;
@@ -30,13 +31,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let images = arguments.out.join("images");
     fs_err::create_dir_all(&images)?;
     for (file, image) in files.iter().zip(&pack.images) {
-        fs_err::write(images.join(file), image)?;
+        write(&images.join(file), image)?;
     }
     let mut list = String::new();
     for (pair, same) in files.chunks_exact(2).zip(&pack.is_same) {
         writeln!(list, "{} {} {}", pair[0], pair[1], u8::from(*same))?;
     }
-    fs_err::write(arguments.out.join("pairs.txt"), list)?;
+    write(&arguments.out.join("pairs.txt"), list.as_bytes())?;
     let genuine = pack.is_same.iter().filter(|same| **same).count();
     terminal::say(&format!(
         "{genuine} genuine and {} impostor pairs: {}",
@@ -44,6 +45,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         arguments.out.display()
     ));
     Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    net::atomic_file::write(path, |file| file.write_all(bytes))
 }
 
 /// The ending that the first bytes of an image call for.

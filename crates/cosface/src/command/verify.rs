@@ -8,7 +8,6 @@ use cosface::{Aligner, Embedder, template_of};
 use engine::Pool;
 use face::{Embedding, Limits, Size, decode_photograph_file};
 
-use super::evaluate::rule_of;
 use super::faces::Search;
 use super::terminal;
 
@@ -105,6 +104,5 @@ fn embedding(
     };
     let flip = embedder.model().card().preprocessing.flip;
     let features = embedder.features_of_crop(&crop, flip, path)?;
-    Embedding::new(rule_of(flip).combine(&features.image, &features.mirrored))
-        .with_context(|| format!("no embedding for {}", path.display()))
+    features.embedding(flip).with_context(|| format!("no embedding for {}", path.display()))
 }

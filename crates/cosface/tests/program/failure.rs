@@ -80,7 +80,13 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_one_before_and_the_run_can_go_
 
     let mut arguments = vec!["train".to_owned()];
     arguments.extend(workshop.resuming("run", &[]));
-    limited(blocks as u32, &arguments).refused(&["step-0000000012", "backbone.safetensors", "too large"]);
+    let continued = format!("continue with: cosface train --resume {}", workshop.path("run").display());
+    limited(blocks as u32, &arguments).refused(&[
+        "step-0000000012",
+        "backbone.safetensors",
+        "too large",
+        &continued,
+    ]);
     assert_eq!(files_below(&workshop.path("run/checkpoints")), checkpoints);
     assert!(!workshop.path("run/model.safetensors").exists());
 

@@ -11,6 +11,7 @@
 //! - `photographs`: detection, alignment and verification of real photographs;
 //! - `refusals`: what bad input gets, and that nothing is left half written;
 //! - `real_faces`: a small real set, trained and measured on people who were not in training;
+//! - `pairs`: a list of pairs from folders of people, measured on;
 //! - `evidence`: embeddings evaluated alone, two models compared, searches, packs of pairs;
 //! - `architecture`: which crate of the workspace may know which;
 //! - `invocation`, `workshop`: what the tests share, a run of the program and a directory of small pictures.
@@ -26,6 +27,7 @@ mod interruption;
 mod invocation;
 mod journey;
 mod models;
+mod pairs;
 mod paper;
 mod photographs;
 mod real_faces;

@@ -170,6 +170,41 @@ fn embedding_says_which_path_fails_and_writes_nothing() {
 }
 
 #[test]
+fn embedding_leaves_out_and_lists_what_cannot_be_read_only_if_told_so() {
+    let workshop = Workshop::new();
+    workshop.train("run", &[]).success();
+    let (model, people) = (workshop.path("run/model.safetensors"), workshop.path("people"));
+    let (whole, out) = (workshop.path("whole.safetensors"), workshop.path("vectors.safetensors"));
+    embed(&model, &people, &whole).success();
+    fs_err::write(people.join("p0/cut.jpg"), truncated_jpeg()).unwrap();
+    RgbImage::new(17, 20).save(people.join("p4/large.png")).unwrap();
+    let skipping = |images: &Path| {
+        let given = ["embed".as_ref(), model.as_path(), images, "--out".as_ref(), out.as_path()];
+        cosface(given.into_iter().chain(["--skip-unreadable".as_ref()]))
+    };
+    let outcome = skipping(&people).success();
+    assert!(outcome.stdout.starts_with("30 embeddings"), "{}", outcome.stdout);
+    for part in ["p0/cut.jpg: the file is truncated", "p4/large.png", "images left out: 2"] {
+        assert!(outcome.stderr.contains(part), "{part:?} is not in: {}", outcome.stderr);
+    }
+    // The vectors of the others, under their own names.
+    assert!(fs_err::read(&out).unwrap() == fs_err::read(&whole).unwrap(), "the files differ");
+    fs_err::remove_file(&out).unwrap();
+    skipping(&people.join("p0/cut.jpg")).refused(&["none of the images can be used", "cut.jpg", "truncated"]);
+    assert!(!out.exists());
+
+    let mut damaged = encoded(&RgbImage::new(16, 20).into(), ImageFormat::Png);
+    // Inside the first chunk of image data, which begins behind the signature and the header chunk.
+    damaged[33 + 8 + 4] ^= 0xFF;
+    fs_err::write(people.join("p1/damaged.png"), damaged).unwrap();
+    let outcome = workshop.train("skipping", &["data.unreadable=skip"]).success();
+    for part in ["p1/damaged.png: the PNG data are damaged: ", "images left out: 3"] {
+        assert!(outcome.stderr.contains(part), "{part:?} is not in: {}", outcome.stderr);
+    }
+    workshop.train("refused", &[]).refused(&["--skip-unreadable"]);
+}
+
+#[test]
 fn embedding_a_folder_tells_what_it_passes_over_and_refuses_formats_it_does_not_read() {
     let workshop = Workshop::new();
     workshop.train("run", &[]).success();
@@ -240,13 +275,15 @@ fn pairs_that_name_a_missing_image_are_refused_never_skipped() {
             "--out",
             &text("evaluation"),
         ]);
-        assert_eq!(files_below(&workshop.path("evaluation")), [""; 0], "{}", outcome.stderr);
+        assert!(!workshop.path("evaluation").exists(), "{}", outcome.stderr);
         outcome
     };
     let missing = "2 1\np0\t1\t2\np0\t1\tp1\t1\np0\t1\t9\np1\t2\tp0\t2\n";
     evaluate(missing).refused(&["pairs.txt", "1 of them are missing", "p0/p0_0009"]);
     evaluate("2 1\np0\t1\t2\np0\t1\tp1\n").refused(&["pairs.txt, line 3", "p0\\t1\\tp1"]);
     evaluate("three\n").refused(&["pairs.txt, line 1", "three"]);
+    fs_err::write(workshop.path("people/p0/p0_0002.png"), "no image").unwrap();
+    evaluate(&missing.replace('9', "3")).refused(&["p0/p0_0002.png", "the content is not"]);
 }
 
 #[test]

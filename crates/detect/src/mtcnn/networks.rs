@@ -4,8 +4,8 @@ use std::path::Path;
 
 use net::tensor_file::Values;
 use net::{
-    Convolution, Init, Input, Linear, Network, Node, Op, PRelu, Pool, PoolKind, Rounding, Source, Tensor,
-    TorchFile, Weights,
+    Convolution, Init, Input, Linear, Network, Node, Op, PRelu, Pool, PoolKind, Rounding, Shape, Source,
+    Tensor, TorchFile, Weights,
 };
 
 use crate::DetectError;
@@ -21,35 +21,35 @@ struct Builder<'p> {
 /// `P-Net`: any image to two probabilities for each cell of a grid, then four corrections of a box for each.
 pub(super) fn proposal(path: &Path) -> Result<(Network, Weights), DetectError> {
     let mut builder = Builder::open(path)?;
-    builder.convolution("conv1", Source::Image)?;
+    builder.convolution("conv1", 3, Source::Image)?;
     builder.slopes("prelu1")?;
     builder.pool("pool1", 2);
-    builder.convolution_after("conv2")?;
+    builder.convolution_after("conv2", 3)?;
     builder.slopes("prelu2")?;
-    builder.convolution_after("conv3")?;
+    builder.convolution_after("conv3", 3)?;
     let trunk = builder.slopes("prelu3")?;
-    let scores = builder.convolution("conv4_1", trunk)?;
+    let scores = builder.convolution("conv4_1", 1, trunk)?;
     let probabilities = builder.push("probabilities", Op::Softmax, vec![scores]);
-    let boxes = builder.convolution("conv4_2", trunk)?;
-    builder.finish("pnet", 12, vec![probabilities, boxes])
+    let boxes = builder.convolution("conv4_2", 1, trunk)?;
+    builder.finish("pnet", 12, &[("probabilities", probabilities, 2), ("boxes", boxes, 4)])
 }
 
 /// `R-Net`: 24 x 24 to two probabilities and four corrections.
 pub(super) fn refinement(path: &Path) -> Result<(Network, Weights), DetectError> {
-    let mut builder = Builder::open_at_conv3(path)?;
+    let mut builder = Builder::open_at_conv3(path, 2)?;
     builder.turned_linear("dense4", [3, 3])?;
     let trunk = builder.slopes("prelu4")?;
     let scores = builder.linear("dense5_1", trunk)?;
     let probabilities = builder.push("probabilities", Op::Softmax, vec![scores]);
     let boxes = builder.linear("dense5_2", trunk)?;
-    builder.finish("rnet", 24, vec![probabilities, boxes])
+    builder.finish("rnet", 24, &[("probabilities", probabilities, 2), ("boxes", boxes, 4)])
 }
 
 /// `O-Net`: 48 x 48 to two probabilities, four corrections, five columns and five rows of landmarks.
 pub(super) fn output(path: &Path) -> Result<(Network, Weights), DetectError> {
-    let mut builder = Builder::open_at_conv3(path)?;
+    let mut builder = Builder::open_at_conv3(path, 3)?;
     builder.pool("pool3", 2);
-    builder.convolution_after("conv4")?;
+    builder.convolution_after("conv4", 2)?;
     builder.slopes("prelu4")?;
     builder.turned_linear("dense5", [3, 3])?;
     let trunk = builder.slopes("prelu5")?;
@@ -57,7 +57,11 @@ pub(super) fn output(path: &Path) -> Result<(Network, Weights), DetectError> {
     let probabilities = builder.push("probabilities", Op::Softmax, vec![scores]);
     let boxes = builder.linear("dense6_2", trunk)?;
     let landmarks = builder.linear("dense6_3", trunk)?;
-    builder.finish("onet", 48, vec![probabilities, boxes, landmarks])
+    builder.finish(
+        "onet",
+        48,
+        &[("probabilities", probabilities, 2), ("boxes", boxes, 4), ("landmarks", landmarks, 10)],
+    )
 }
 
 /// How weights would start; these never do.
@@ -69,16 +73,16 @@ impl<'p> Builder<'p> {
         Ok(Builder { path, file, nodes: Vec::new(), weights: Weights::default() })
     }
 
-    /// The first three convolutions, which R-Net and O-Net have alike.
-    fn open_at_conv3(path: &'p Path) -> Result<Builder<'p>, DetectError> {
+    /// The first three convolutions, which R-Net and O-Net have alike but for the third kernel.
+    fn open_at_conv3(path: &'p Path, third: usize) -> Result<Builder<'p>, DetectError> {
         let mut builder = Builder::open(path)?;
-        builder.convolution("conv1", Source::Image)?;
+        builder.convolution("conv1", 3, Source::Image)?;
         builder.slopes("prelu1")?;
         builder.pool("pool1", 3);
-        builder.convolution_after("conv2")?;
+        builder.convolution_after("conv2", 3)?;
         builder.slopes("prelu2")?;
         builder.pool("pool2", 3);
-        builder.convolution_after("conv3")?;
+        builder.convolution_after("conv3", third)?;
         builder.slopes("prelu3")?;
         Ok(builder)
     }
@@ -107,8 +111,12 @@ impl<'p> Builder<'p> {
         Source::Node(self.nodes.len() - 1)
     }
 
-    fn convolution(&mut self, name: &str, input: Source) -> Result<Source, DetectError> {
+    /// A layer with a square kernel: where the boxes lie follows from the kernels, so a file may not change them.
+    fn convolution(&mut self, name: &str, side: usize, input: Source) -> Result<Source, DetectError> {
         let weight = self.take(&format!("{name}.weight"), 4)?;
+        if weight.shape[2..] != [side, side] {
+            return Err(self.lacks(&format!("{name}.weight")));
+        }
         let bias = self.take(&format!("{name}.bias"), 1)?;
         let (out_channels, kernel) = (weight.shape[0], [weight.shape[2], weight.shape[3]]);
         self.weights.insert(format!("{name}.weight"), weight);
@@ -118,8 +126,8 @@ impl<'p> Builder<'p> {
         Ok(self.push(name, Op::Convolution(convolution), vec![input]))
     }
 
-    fn convolution_after(&mut self, name: &str) -> Result<Source, DetectError> {
-        self.convolution(name, self.last())
+    fn convolution_after(&mut self, name: &str, side: usize) -> Result<Source, DetectError> {
+        self.convolution(name, side, self.last())
     }
 
     fn slopes(&mut self, name: &str) -> Result<Source, DetectError> {
@@ -178,15 +186,22 @@ impl<'p> Builder<'p> {
         mut self,
         name: &str,
         side: usize,
-        outputs: Vec<Source>,
+        outputs: &[(&str, Source, usize)],
     ) -> Result<(Network, Weights), DetectError> {
-        self.push("outputs", Op::Join, outputs);
+        self.push("outputs", Op::Join, outputs.iter().map(|(_, source, _)| *source).collect());
         let input = Input { height: side, width: side };
         let network = Network { name: name.to_owned(), input, nodes: self.nodes };
         network.check().map_err(|source| DetectError::Size { height: side, width: side, source })?;
         self.weights
             .check(&network)
             .map_err(|error| DetectError::Plan(engine::EmbeddingPlanError::Weights(error)))?;
+        // At this size every output is one cell; what reads them counts on its values.
+        let shapes = network.shapes();
+        for (output, source, channels) in outputs {
+            if network.shape_of(*source, &shapes) != Shape::vector(*channels) {
+                return Err(DetectError::Tensor { path: self.path.to_owned(), tensor: (*output).to_owned() });
+            }
+        }
         Ok((network, self.weights))
     }
 }

@@ -1,7 +1,8 @@
-//! Products of blocks in scratch memory that are padded to whole register tiles.
+//! Products of blocks in scratch memory that are padded to whole register tiles. Depths are counted in words.
 
 use super::tile::{self, BLOCK, Layout, MAX_ROWS, Registers, Tile};
 use crate::isa::Isa;
+use crate::precision::Precision;
 
 /// `target[row][..] = sum over k of left[row][k] * panel[k][..]` for whole tiles of rows.
 ///
@@ -12,7 +13,7 @@ use crate::isa::Isa;
 /// # Panics
 /// When `rows` is no whole number of tiles, `width` neither one nor two vectors, or a slice is too short.
 pub(crate) fn blocked_product(
-    isa: Isa,
+    (isa, precision): (Isa, Precision),
     left: &[f32],
     [all, rows]: [usize; 2],
     depth: usize,
@@ -24,7 +25,17 @@ pub(crate) fn blocked_product(
     assert!(rows <= all, "{rows} rows of {all}");
     assert_eq!(rows % Registers::of(isa).rows, 0, "whole tiles of rows");
     assert!(depth > 0 && left.len() >= depth.div_ceil(BLOCK) * stride, "left side of {rows} x {depth}");
-    tiles(isa, (Layout::Blocked { stride }, BLOCK), left, rows, depth, panel, width, target, false);
+    tiles(
+        (isa, precision),
+        (Layout::Blocked { stride }, BLOCK),
+        left,
+        rows,
+        depth,
+        panel,
+        width,
+        target,
+        false,
+    );
 }
 
 /// `target[column][..] (=|+=) sum over k of left[k][column] * panel[k][..]` for whole tiles of columns.
@@ -36,7 +47,7 @@ pub(crate) fn blocked_product(
 /// When `columns` is no whole number of tiles, `width` neither one nor two vectors, or a slice is too short.
 #[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
 pub(crate) fn depth_major_product(
-    isa: Isa,
+    (isa, precision): (Isa, Precision),
     left: &[f32],
     stride: usize,
     columns: usize,
@@ -48,14 +59,24 @@ pub(crate) fn depth_major_product(
 ) {
     assert_eq!(columns % Registers::of(isa).rows, 0, "whole tiles of columns");
     assert!(depth > 0 && left.len() >= (depth - 1) * stride + columns, "left side of {depth} x {columns}");
-    tiles(isa, (Layout::DepthMajor { stride }, 1), left, columns, depth, panel, width, target, accumulate);
+    tiles(
+        (isa, precision),
+        (Layout::DepthMajor { stride }, 1),
+        left,
+        columns,
+        depth,
+        panel,
+        width,
+        target,
+        accumulate,
+    );
 }
 
 /// Runs the tiles of a product whose operands were checked but for `panel` and `target`.
 #[expect(unsafe_code, reason = "hands pointers to the register kernels")]
 #[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
 fn tiles(
-    isa: Isa,
+    (isa, precision): (Isa, Precision),
     (layout, row_step): (Layout, usize),
     left: &[f32],
     rows: usize,
@@ -86,6 +107,6 @@ fn tiles(
         tile.c = target.as_mut_ptr();
         // SAFETY: an Isa that reaches a kernel is available; the callers checked the left side, and the
         // assertions above the others.
-        unsafe { tile::run(isa, &tile) };
+        unsafe { tile::run(isa, precision, &tile) };
     }
 }

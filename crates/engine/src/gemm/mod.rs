@@ -7,6 +7,7 @@
 //! The order of summation depends on the shapes alone, never on the number of threads.
 
 mod blocked;
+mod format;
 mod panels;
 mod tile;
 mod vector;
@@ -14,6 +15,9 @@ pub(crate) mod word_tile;
 pub(crate) mod words;
 
 pub(crate) use blocked::{blocked_product, depth_major_product};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use format::NativePairs;
+pub(crate) use format::{APART, Floats, Format, Pairs, by_format};
 pub(crate) use panels::{Panel, Panels};
 use tile::{A_STRIDE, Layout, MAX_ROWS, Tile};
 pub(crate) use tile::{BLOCK, Registers};
@@ -21,8 +25,12 @@ pub(crate) use vector::{MAX_LANES, Vector, by_vector};
 
 use std::ops::Range;
 
+use format::{pack_row, pack_two};
+use words::PANEL;
+
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
+use crate::precision::Precision;
 
 /// The left-hand matrix of a product, one row at a time.
 pub(crate) trait Rows: Sync {
@@ -71,7 +79,7 @@ pub(crate) enum Store {
     Add,
 }
 
-/// Depth of a block: its panel of B, 384 x 32 floats, stays in the first-level cache.
+/// Words of depth in a block: its panel of B, 384 x 32 words, stays in the first-level cache.
 const DEPTH_BLOCK: usize = 384;
 /// Tiles of rows in a block of A, which stays in the second-level cache.
 const TILES_IN_BLOCK: usize = 8;
@@ -101,7 +109,7 @@ pub(crate) fn product(
         let taken = index * block..((index + 1) * block).min(rows.count());
         let group = group * shape.count() / column_groups..(group + 1) * shape.count() / column_groups;
         let packed = scratch.at_least(packed_rows_len(pool.isa()));
-        product_rows(pool.isa(), rows, taken, (shape, panels), group, packed, target, &place, store);
+        product_rows(rows, taken, (shape, panels), group, packed, target, &place, store);
     });
 }
 
@@ -118,7 +126,6 @@ pub(crate) const fn packed_rows_len(isa: Isa) -> usize {
 /// One task of a [`product`]: some rows, at most a block, times some of the panels.
 #[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
 pub(crate) fn product_rows(
-    isa: Isa,
     rows: &impl Rows,
     taken: Range<usize>,
     (shape, panels): (Panels, &[f32]),
@@ -129,19 +136,28 @@ pub(crate) fn product_rows(
     store: Store,
 ) {
     assert_eq!(rows.depth(), shape.depth, "depth of the left and right side");
+    let (isa, precision) = shape.arithmetic();
     let registers = Registers::of(isa);
-    for depth in blocks(shape.depth, DEPTH_BLOCK) {
+    let mut elements = [0.0; 2 * DEPTH_BLOCK];
+    for depth in blocks(shape.depth, DEPTH_BLOCK * precision.per_word()) {
+        let (words, first) = (precision.words(depth.len()), depth.start / precision.per_word());
         for (row, target) in taken.clone().zip(packed.chunks_exact_mut(A_STRIDE)) {
-            rows.copy(row, depth.clone(), &mut target[..depth.len()]);
+            if precision == Precision::F32 {
+                rows.copy(row, depth.clone(), &mut target[..words]);
+            } else {
+                let elements = &mut elements[..depth.len()];
+                rows.copy(row, depth.clone(), elements);
+                pack_row(isa, precision, elements, &mut target[..words]);
+            }
         }
         let accumulate = store == Store::Add || depth.start > 0;
         for index in group.clone() {
             let panel = shape.panel(index);
-            let b = &panels[panel.start + depth.start * panel.width..][..depth.len() * panel.width];
+            let b = &panels[panel.start + first * panel.width..][..words * panel.width];
             for top in (0..taken.len()).step_by(registers.rows) {
                 let here = (taken.len() - top).min(registers.rows);
                 let left = Left { values: &packed[top * A_STRIDE..], layout: Layout::RowMajor, rows: here };
-                write_tile(isa, &left, depth.len(), b, panel, target, accumulate, |row| {
+                write_tile((isa, precision), &left, words, b, panel, target, accumulate, |row| {
                     place(taken.start + top + row) + panel.first_column
                 });
             }
@@ -155,6 +171,7 @@ pub(crate) fn product_rows(
 /// When `right` or `target` does not fit the sizes.
 pub(crate) fn outer_product(
     pool: &Pool,
+    precision: Precision,
     rows: &impl Rows,
     right: &[f32],
     columns: usize,
@@ -168,7 +185,8 @@ pub(crate) fn outer_product(
     let parts = depth.div_ceil(registers.rows * TILES_IN_BLOCK);
     let block = depth.div_ceil(parts).next_multiple_of(registers.rows);
     let parts = depth.div_ceil(block);
-    let all = Panels::new(pool.isa(), OUTER_BLOCK, columns);
+    let isa = pool.isa();
+    let all = Panels::new(isa, precision, OUTER_BLOCK, columns);
     let column_groups = (2 * pool.threads()).div_ceil(parts).clamp(1, all.count());
     let target = Shared::new(target);
     pool.run(parts * column_groups, |task, scratch| {
@@ -178,16 +196,37 @@ pub(crate) fn outer_product(
         let (packed, panels) =
             scratch.at_least(block * OUTER_BLOCK + all.len()).split_at_mut(block * OUTER_BLOCK);
         for taken in blocks(rows.count(), OUTER_BLOCK) {
-            for (row, target) in taken.clone().zip(packed.chunks_exact_mut(block)) {
-                rows.copy(row, range.clone(), &mut target[..range.len()]);
+            match precision {
+                Precision::F32 => {
+                    for (row, target) in taken.clone().zip(packed.chunks_exact_mut(block)) {
+                        rows.copy(row, range.clone(), &mut target[..range.len()]);
+                    }
+                }
+                Precision::Bf16 => {
+                    let two = &mut [[0.0; MAX_ROWS * TILES_IN_BLOCK]; 2];
+                    for (word, target) in
+                        packed.chunks_exact_mut(block).enumerate().take(precision.words(taken.len()))
+                    {
+                        let first = taken.start + word / APART * PANEL + word % APART;
+                        for (row, elements) in [first, first + APART].into_iter().zip(two.iter_mut()) {
+                            if row < taken.end {
+                                rows.copy(row, range.clone(), &mut elements[..range.len()]);
+                            } else {
+                                elements.fill(0.0);
+                            }
+                        }
+                        let [first, second] = &*two;
+                        pack_two(isa, precision, &first[..block], &second[..block], target);
+                    }
+                }
             }
             let right = &right[taken.start * columns..taken.end * columns];
-            let shape = Panels { depth: taken.len(), ..all };
+            let shape = Panels::new(isa, precision, taken.len(), columns);
             group.clone().for_each(|index| shape.fill_panel(index, right, panels));
             let accumulate = if store == Store::Add || taken.start > 0 { Store::Add } else { Store::Replace };
             let left = Transposed { values: packed, stride: block, columns: range.len() };
             let place = |k: usize| (range.start + k) * columns;
-            transposed_product(pool.isa(), left, (shape, panels), group.clone(), target, &place, accumulate);
+            transposed_product(left, (shape, panels), group.clone(), target, &place, accumulate);
         }
     });
 }
@@ -205,7 +244,6 @@ pub(crate) struct Transposed<'a> {
 
 /// One task of an [`outer_product`]: `target[place(k)..] (=|+=) sum over rows of left[row][k] * panels[row][..]`.
 pub(crate) fn transposed_product(
-    isa: Isa,
     left: Transposed<'_>,
     (shape, panels): (Panels, &[f32]),
     group: Range<usize>,
@@ -213,17 +251,25 @@ pub(crate) fn transposed_product(
     place: &impl Fn(usize) -> usize,
     store: Store,
 ) {
+    let (isa, precision) = shape.arithmetic();
     let registers = Registers::of(isa);
     for index in group {
         let panel = shape.panel(index);
-        let b = &panels[panel.start..][..shape.depth * panel.width];
+        let b = &panels[panel.start..][..shape.words() * panel.width];
         for top in (0..left.columns).step_by(registers.rows) {
             let here = (left.columns - top).min(registers.rows);
             let layout = Layout::DepthMajor { stride: left.stride };
             let left = Left { values: &left.values[top..], layout, rows: here };
-            write_tile(isa, &left, shape.depth, b, panel, target, store == Store::Add, |row| {
-                place(top + row) + panel.first_column
-            });
+            write_tile(
+                (isa, precision),
+                &left,
+                shape.words(),
+                b,
+                panel,
+                target,
+                store == Store::Add,
+                |row| place(top + row) + panel.first_column,
+            );
         }
     }
 }
@@ -239,7 +285,7 @@ struct Left<'a> {
 #[expect(unsafe_code, reason = "hands pointers to the register kernels")]
 #[expect(clippy::too_many_arguments, reason = "a tile has this many operands")]
 fn write_tile(
-    isa: Isa,
+    (isa, precision): (Isa, Precision),
     left: &Left<'_>,
     depth: usize,
     b: &[f32],
@@ -276,7 +322,7 @@ fn write_tile(
         tile.c = unsafe { target.range(0..0) }.as_mut_ptr();
         assert!(last + panel.width <= target.len(), "tile writes past its target");
         // SAFETY: an Isa that reaches a kernel is available; operands and rows were checked above.
-        unsafe { tile::run(isa, &tile) };
+        unsafe { tile::run(isa, precision, &tile) };
         return;
     }
     let mut whole = [0.0f32; MAX_ROWS * 32];
@@ -286,7 +332,7 @@ fn write_tile(
         *offset = row * panel.width;
     }
     // SAFETY: `whole` holds the largest tile of any instruction set.
-    unsafe { tile::run(isa, &tile) };
+    unsafe { tile::run(isa, precision, &tile) };
     for (row, sums) in whole.chunks_exact(panel.width).take(rows).enumerate() {
         let start = place(row);
         // SAFETY: these elements belong to this task alone.
@@ -305,14 +351,14 @@ fn blocks(len: usize, block: usize) -> impl Iterator<Item = Range<usize>> {
 mod tests {
     use super::*;
     use crate::isa::Isa;
-    use crate::testing::{Numbers, assert_close};
+    use crate::testing::{Numbers, assert_close, seen};
 
     /// Every instruction set of this processor against plain loops, on shapes around each block boundary.
     #[test]
     fn products_match_plain_loops_on_ragged_shapes() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let pool = Pool::with_isa(2, isa).unwrap();
-            for (rows, depth, columns) in [
+            let shapes = [
                 (1, 1, 1),
                 (3, 5, 2),
                 (14, 384, 32),
@@ -320,21 +366,29 @@ mod tests {
                 (113, 9, 17),
                 (127, 800, 49),
                 (300, 31, 64),
-            ] {
+            ];
+            let cases = shapes
+                .into_iter()
+                .flat_map(|shape| [Precision::F32, Precision::Bf16].map(|precision| (shape, precision)));
+            for ((rows, depth, columns), precision) in cases {
                 let mut numbers = Numbers::new(rows as u64);
                 let a = numbers.vector(rows * depth);
                 let b = numbers.vector(depth * columns);
                 let start = numbers.vector(rows * columns);
+                let (seen_a, seen_b) = (seen(precision, &a), seen(precision, &b));
+                let seen_start = seen(precision, &start);
                 let mut expected = start.clone();
                 for row in 0..rows {
                     for column in 0..columns {
                         let sum: f64 = (0..depth)
-                            .map(|k| f64::from(a[row * depth + k]) * f64::from(b[k * columns + column]))
+                            .map(|k| {
+                                f64::from(seen_a[row * depth + k]) * f64::from(seen_b[k * columns + column])
+                            })
                             .sum();
                         expected[row * columns + column] += sum as f32;
                     }
                 }
-                let shape = Panels::new(isa, depth, columns);
+                let shape = Panels::new(isa, precision, depth, columns);
                 let mut panels = vec![f32::NAN; shape.len()];
                 shape.pack(&pool, &b, &mut panels);
                 let mut c = start.clone();
@@ -357,7 +411,8 @@ mod tests {
                 }
                 let mut again = vec![f32::NAN; shape.len()];
                 shape.pack_transposed(&pool, &transposed, &[0], &mut again);
-                assert_eq!(panels, again, "{isa}");
+                let bits = |panels: &[f32]| panels.iter().map(|word| word.to_bits()).collect::<Vec<u32>>();
+                assert_eq!(bits(&panels), bits(&again), "{isa} {precision}");
 
                 // The outer product of the same matrices: sum over rows of a[row][k] * start[row][column].
                 let mut expected = vec![0.0; depth * columns];
@@ -365,14 +420,23 @@ mod tests {
                     for column in 0..columns {
                         let sum: f64 = (0..rows)
                             .map(|row| {
-                                f64::from(a[row * depth + k]) * f64::from(start[row * columns + column])
+                                f64::from(seen_a[row * depth + k])
+                                    * f64::from(seen_start[row * columns + column])
                             })
                             .sum();
                         expected[k * columns + column] = sum as f32;
                     }
                 }
                 let mut c = vec![f32::NAN; depth * columns];
-                outer_product(&pool, &Dense::new(&a, depth), &start, columns, &mut c, Store::Replace);
+                outer_product(
+                    &pool,
+                    precision,
+                    &Dense::new(&a, depth),
+                    &start,
+                    columns,
+                    &mut c,
+                    Store::Replace,
+                );
                 assert_close(&c, &expected, rows);
             }
         }
@@ -387,7 +451,7 @@ mod tests {
             .into_iter()
             .map(|threads| {
                 let pool = Pool::new(threads).unwrap();
-                let shape = Panels::new(pool.isa(), depth, columns);
+                let shape = Panels::new(pool.isa(), Precision::Bf16, depth, columns);
                 let mut panels = vec![0.0; shape.len()];
                 shape.pack(&pool, &b, &mut panels);
                 let mut c = vec![0.0; rows * columns];

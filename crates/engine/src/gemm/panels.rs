@@ -1,16 +1,24 @@
 //! The right-hand side of a product, rearranged into panels as wide as a register tile.
 
+use std::ops::Range;
+
+use super::format::{APART, pack_two};
 use super::tile::Registers;
+use super::vector::MAX_LANES;
+use super::words::PANEL;
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
+use crate::precision::Precision;
 
 /// How a `depth x columns` matrix is cut into panels: each is `[depth][width]`, two vectors wide, the last one
-/// vector wide when its columns fit in that.
+/// vector wide when its columns fit in that. In bf16 a row of a panel holds words, each of the elements of two rows
+/// of the matrix that are [`APART`] in a run of [`PANEL`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panels {
     pub(crate) depth: usize,
     pub(crate) columns: usize,
-    pub(super) lanes: usize,
+    isa: Isa,
+    precision: Precision,
 }
 
 /// One panel: where it starts, how wide it is, and which columns it holds.
@@ -25,35 +33,48 @@ pub(crate) struct Panel {
 }
 
 impl Panels {
-    pub(crate) fn new(isa: Isa, depth: usize, columns: usize) -> Panels {
-        Panels { depth, columns, lanes: Registers::of(isa).lanes }
+    pub(crate) fn new(isa: Isa, precision: Precision, depth: usize, columns: usize) -> Panels {
+        Panels { depth, columns, isa, precision }
+    }
+
+    /// Panels of words that are packed by others, `depth` of them one below another.
+    pub(crate) fn of_words(isa: Isa, depth: usize, columns: usize) -> Panels {
+        Panels::new(isa, Precision::F32, depth, columns)
+    }
+
+    pub(super) fn arithmetic(&self) -> (Isa, Precision) {
+        (self.isa, self.precision)
+    }
+
+    fn lanes(&self) -> usize {
+        Registers::of(self.isa).lanes
+    }
+
+    /// Words in a column.
+    pub(crate) fn words(&self) -> usize {
+        self.precision.words(self.depth)
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.columns.div_ceil(2 * self.lanes)
+        self.columns.div_ceil(2 * self.lanes())
     }
 
     /// Floats of all panels.
     pub(crate) fn len(&self) -> usize {
-        self.depth * self.columns.next_multiple_of(self.lanes)
+        self.words() * self.columns.next_multiple_of(self.lanes())
     }
 
     pub(crate) fn panel(&self, index: usize) -> Panel {
-        let first_column = index * 2 * self.lanes;
-        let columns = (self.columns - first_column).min(2 * self.lanes);
-        let vectors = columns.div_ceil(self.lanes);
-        Panel {
-            start: self.depth * first_column,
-            vectors,
-            width: vectors * self.lanes,
-            first_column,
-            columns,
-        }
+        let lanes = self.lanes();
+        let first_column = index * 2 * lanes;
+        let columns = (self.columns - first_column).min(2 * lanes);
+        let vectors = columns.div_ceil(lanes);
+        Panel { start: self.words() * first_column, vectors, width: vectors * lanes, first_column, columns }
     }
 
     /// The panel that holds `column`.
     pub(crate) fn panel_of(&self, column: usize) -> Panel {
-        self.panel(column / (2 * self.lanes))
+        self.panel(column / (2 * self.lanes()))
     }
 
     /// Rearranges the row-major `matrix`, `[depth][columns]`, into `panels`.
@@ -62,7 +83,16 @@ impl Panels {
     /// When a length does not fit the sizes.
     pub(crate) fn pack(&self, pool: &Pool, matrix: &[f32], panels: &mut [f32]) {
         assert_eq!(matrix.len(), self.depth * self.columns, "matrix of {} x {}", self.depth, self.columns);
-        self.each_panel(pool, panels, |panel, rows| copy_columns(matrix, self.columns, panel, rows));
+        self.each_panel(pool, panels, |panel, words| {
+            self.fill(panel, words, |rows, target| {
+                copy_columns(
+                    &matrix[rows.start * self.columns..rows.end * self.columns],
+                    self.columns,
+                    panel,
+                    target,
+                );
+            });
+        });
     }
 
     /// Rearranges the columns of panel `index` alone.
@@ -72,7 +102,15 @@ impl Panels {
     pub(crate) fn fill_panel(&self, index: usize, matrix: &[f32], panels: &mut [f32]) {
         assert_eq!(matrix.len(), self.depth * self.columns, "matrix of {} x {}", self.depth, self.columns);
         let panel = self.panel(index);
-        copy_columns(matrix, self.columns, panel, &mut panels[panel.start..][..self.depth * panel.width]);
+        let words = &mut panels[panel.start..][..self.words() * panel.width];
+        self.fill(panel, words, |rows, target| {
+            copy_columns(
+                &matrix[rows.start * self.columns..rows.end * self.columns],
+                self.columns,
+                panel,
+                target,
+            );
+        });
     }
 
     /// Rearranges the transpose of each of several row-major matrices, `[columns][depth of the part]`, given by
@@ -83,17 +121,44 @@ impl Panels {
     pub(crate) fn pack_transposed(&self, pool: &Pool, source: &[f32], parts: &[usize], panels: &mut [f32]) {
         assert_eq!(self.depth % parts.len(), 0, "{} parts of depth {}", parts.len(), self.depth);
         let depth = self.depth / parts.len();
-        self.each_panel(pool, panels, |panel, rows| {
-            rows.fill(0.0);
-            for (&part, rows) in parts.iter().zip(rows.chunks_exact_mut(depth * panel.width)) {
+        self.each_panel(pool, panels, |panel, words| {
+            self.fill(panel, words, |rows, target| {
+                target.fill(0.0);
                 for column in 0..panel.columns {
-                    let values = &source[part + (panel.first_column + column) * depth..][..depth];
-                    for (value, row) in values.iter().zip(rows.chunks_exact_mut(panel.width)) {
-                        row[column] = *value;
+                    let start = (panel.first_column + column) * depth;
+                    // The rows come from one part or, where it ends among them, from several.
+                    let mut row = rows.start;
+                    while row < rows.end {
+                        let (part, first) = (row / depth, row % depth);
+                        let count = (depth - first).min(rows.end - row);
+                        let values = &source[parts[part] + start + first..][..count];
+                        let target = target[(row - rows.start) * panel.width..].chunks_exact_mut(panel.width);
+                        for (value, target) in values.iter().zip(target) {
+                            target[column] = *value;
+                        }
+                        row += count;
                     }
                 }
-            }
+            });
         });
+    }
+
+    /// Makes the words of `panel` from its rows, which `rows_of` writes, any range of them at a time.
+    fn fill(&self, panel: Panel, words: &mut [f32], rows_of: impl Fn(Range<usize>, &mut [f32])) {
+        if self.precision == Precision::F32 {
+            rows_of(0..self.depth, words);
+            return;
+        }
+        let mut run = [0.0; PANEL * 2 * MAX_LANES];
+        let run = &mut run[..PANEL * panel.width];
+        for (index, words) in words.chunks_exact_mut(APART * panel.width).enumerate() {
+            let rows = index * PANEL..((index + 1) * PANEL).min(self.depth);
+            let (there, beyond) = run.split_at_mut(rows.len() * panel.width);
+            rows_of(rows, there);
+            beyond.fill(0.0);
+            let (first, second) = run.split_at(APART * panel.width);
+            pack_two(self.isa, self.precision, first, second, words);
+        }
     }
 
     fn each_panel(&self, pool: &Pool, panels: &mut [f32], fill: impl Fn(Panel, &mut [f32]) + Sync) {
@@ -103,7 +168,7 @@ impl Panels {
             let panel = self.panel(index);
             #[expect(unsafe_code, reason = "panels are disjoint but of two widths")]
             // SAFETY: each task takes the range of its own panel.
-            let rows = unsafe { panels.range(panel.start..panel.start + self.depth * panel.width) };
+            let rows = unsafe { panels.range(panel.start..panel.start + self.words() * panel.width) };
             fill(panel, rows);
         });
     }

@@ -1,6 +1,7 @@
 //! The innermost loop of every product: one tile of C held in registers.
 
 use crate::isa::Isa;
+use crate::precision::Precision;
 
 /// Floats between two rows of a row-major block of A. Constant, so that row addresses are displacements, and an
 /// odd number of cache lines, so that the rows of a tile do not compete for one cache set.
@@ -29,7 +30,8 @@ pub(super) enum Layout {
     },
 }
 
-/// One tile of work: `C[row][column] = (accumulate ? C : 0) + sum over k of A[row][k] * B[k][column]`.
+/// One tile of work: `C[row][column] = (accumulate ? C : 0) + sum over k of A[row][k] . B[k][column]`, where A and B
+/// hold words of a [`Precision`].
 pub(super) struct Tile {
     pub(super) a: *const f32,
     pub(super) layout: Layout,
@@ -66,13 +68,20 @@ impl Registers {
 
 #[expect(unsafe_code, reason = "vector loads and stores through pointers; tested against plain loops")]
 mod kernels {
+    use super::super::format::{Floats, Format, Pairs};
     use super::super::vector::Vector;
-    use super::{A_STRIDE, BLOCK, Isa, Layout, Tile};
+    use super::{A_STRIDE, BLOCK, Isa, Layout, Precision, Tile};
 
     /// # Safety
     /// The processor has `V`'s instruction set, and the pointers of `tile` reach as far as its sizes say.
     #[inline(always)]
-    unsafe fn multiply<V: Vector, const ROWS: usize, const VECTORS: usize, const A_ROW: usize>(
+    unsafe fn multiply<
+        V: Vector,
+        F: Format<V>,
+        const ROWS: usize,
+        const VECTORS: usize,
+        const A_ROW: usize,
+    >(
         tile: &Tile,
         a_depth: usize,
     ) {
@@ -82,7 +91,7 @@ mod kernels {
             let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
             let (mut a, mut b) = (tile.a, tile.b);
             for _ in 0..tile.depth {
-                step::<V, ROWS, VECTORS, A_ROW>(a, b, &mut sums);
+                step::<V, F, ROWS, VECTORS, A_ROW>(a, b, &mut sums);
                 a = a.add(a_depth);
                 b = b.add(VECTORS * V::LANES);
             }
@@ -95,7 +104,7 @@ mod kernels {
     /// # Safety
     /// As [`multiply`].
     #[inline(always)]
-    unsafe fn multiply_blocked<V: Vector, const ROWS: usize, const VECTORS: usize>(
+    unsafe fn multiply_blocked<V: Vector, F: Format<V>, const ROWS: usize, const VECTORS: usize>(
         tile: &Tile,
         a_block: usize,
     ) {
@@ -105,13 +114,13 @@ mod kernels {
             let (mut a, mut b) = (tile.a, tile.b);
             for _ in 0..tile.depth / BLOCK {
                 for k in 0..BLOCK {
-                    step::<V, ROWS, VECTORS, BLOCK>(a.add(k), b.add(k * VECTORS * V::LANES), &mut sums);
+                    step::<V, F, ROWS, VECTORS, BLOCK>(a.add(k), b.add(k * VECTORS * V::LANES), &mut sums);
                 }
                 a = a.add(a_block);
                 b = b.add(BLOCK * VECTORS * V::LANES);
             }
             for k in 0..tile.depth % BLOCK {
-                step::<V, ROWS, VECTORS, BLOCK>(a.add(k), b.add(k * VECTORS * V::LANES), &mut sums);
+                step::<V, F, ROWS, VECTORS, BLOCK>(a.add(k), b.add(k * VECTORS * V::LANES), &mut sums);
             }
             write(tile, &sums);
         }
@@ -122,7 +131,7 @@ mod kernels {
     /// # Safety
     /// As [`multiply`].
     #[inline(always)]
-    unsafe fn step<V: Vector, const ROWS: usize, const VECTORS: usize, const A_ROW: usize>(
+    unsafe fn step<V: Vector, F: Format<V>, const ROWS: usize, const VECTORS: usize, const A_ROW: usize>(
         a: *const f32,
         b: *const f32,
         sums: &mut [[V; VECTORS]; ROWS],
@@ -133,7 +142,7 @@ mod kernels {
             for (row, sums) in sums.iter_mut().enumerate() {
                 let value = V::splat(*a.add(row * A_ROW));
                 for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = value.multiply_add(column, *sum);
+                    *sum = F::add_product(*sum, value, column);
                 }
             }
         }
@@ -163,49 +172,61 @@ mod kernels {
     /// # Safety
     /// As [`multiply`].
     #[inline(always)]
-    unsafe fn dispatch<V: Vector, const ROWS: usize>(tile: &Tile) {
+    unsafe fn dispatch<V: Vector, F: Format<V>, const ROWS: usize>(tile: &Tile) {
         // SAFETY: the same promise is passed on.
         unsafe {
             match (tile.layout, tile.vectors) {
-                (Layout::RowMajor, 1) => multiply::<V, ROWS, 1, A_STRIDE>(tile, 1),
-                (Layout::RowMajor, _) => multiply::<V, ROWS, 2, A_STRIDE>(tile, 1),
-                (Layout::DepthMajor { stride }, 1) => multiply::<V, ROWS, 1, 1>(tile, stride),
-                (Layout::DepthMajor { stride }, _) => multiply::<V, ROWS, 2, 1>(tile, stride),
-                (Layout::Blocked { stride }, 1) => multiply_blocked::<V, ROWS, 1>(tile, stride),
-                (Layout::Blocked { stride }, _) => multiply_blocked::<V, ROWS, 2>(tile, stride),
+                (Layout::RowMajor, 1) => multiply::<V, F, ROWS, 1, A_STRIDE>(tile, 1),
+                (Layout::RowMajor, _) => multiply::<V, F, ROWS, 2, A_STRIDE>(tile, 1),
+                (Layout::DepthMajor { stride }, 1) => multiply::<V, F, ROWS, 1, 1>(tile, stride),
+                (Layout::DepthMajor { stride }, _) => multiply::<V, F, ROWS, 2, 1>(tile, stride),
+                (Layout::Blocked { stride }, 1) => multiply_blocked::<V, F, ROWS, 1>(tile, stride),
+                (Layout::Blocked { stride }, _) => multiply_blocked::<V, F, ROWS, 2>(tile, stride),
             }
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
-    fn avx2(tile: &Tile) {
+    fn avx2<F: Format<std::arch::x86_64::__m256>>(tile: &Tile) {
         // SAFETY: this function is only reached with the instruction set; `run`'s caller promises the pointers.
-        unsafe { dispatch::<std::arch::x86_64::__m256, 6>(tile) }
+        unsafe { dispatch::<std::arch::x86_64::__m256, F, 6>(tile) }
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
-    fn avx512(tile: &Tile) {
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    fn avx512<F: Format<std::arch::x86_64::__m512>>(tile: &Tile) {
         // SAFETY: as above.
-        unsafe { dispatch::<std::arch::x86_64::__m512, 14>(tile) }
+        unsafe { dispatch::<std::arch::x86_64::__m512, F, 14>(tile) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+    fn avx512_bf16(tile: &Tile) {
+        // SAFETY: as above.
+        unsafe { dispatch::<std::arch::x86_64::__m512, super::super::format::NativePairs, 14>(tile) }
     }
 
     /// Computes `tile`.
     ///
     /// # Safety
     /// The processor has `isa`, and the pointers of `tile` reach as far as `Registers::of(isa)` and its sizes say.
-    pub(in crate::gemm) unsafe fn run(isa: Isa, tile: &Tile) {
+    pub(in crate::gemm) unsafe fn run(isa: Isa, precision: Precision, tile: &Tile) {
         // SAFETY: the caller's promise is exactly what each kernel needs.
         unsafe {
-            match isa {
+            match (isa, precision) {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => avx2(tile),
+                (Isa::Avx2, Precision::F32) => avx2::<Floats>(tile),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 | Isa::Avx512Bf16 => avx512(tile),
-                Isa::Portable => dispatch::<[f32; 8], 4>(tile),
-                #[cfg(not(target_arch = "x86_64"))]
-                _ => dispatch::<[f32; 8], 4>(tile),
+                (Isa::Avx2, Precision::Bf16) => avx2::<Pairs>(tile),
+                #[cfg(target_arch = "x86_64")]
+                (Isa::Avx512 | Isa::Avx512Bf16, Precision::F32) => avx512::<Floats>(tile),
+                #[cfg(target_arch = "x86_64")]
+                (Isa::Avx512, Precision::Bf16) => avx512::<Pairs>(tile),
+                #[cfg(target_arch = "x86_64")]
+                (Isa::Avx512Bf16, Precision::Bf16) => avx512_bf16(tile),
+                (_, Precision::F32) => dispatch::<[f32; 8], Floats, 4>(tile),
+                (_, Precision::Bf16) => dispatch::<[f32; 8], Pairs, 4>(tile),
             }
         }
     }

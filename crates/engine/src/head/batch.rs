@@ -5,6 +5,7 @@ use std::ops::Range;
 use margin::Loss;
 
 use super::layout::Layout;
+use super::own::{Own, norm, own_centres};
 use super::{SHORTEST, scale_of};
 use crate::buffer::Buffer;
 use crate::gemm::words::{PANEL, across, along, as_words, words_of};
@@ -28,9 +29,13 @@ pub(super) struct Batch<'a> {
     pub(super) isa: Isa,
     pub(super) layout: Layout,
     pub(super) labels: &'a [u32],
-    /// Samples in order of their labels.
-    by_label: Vec<u32>,
+    /// Each sample's own centre.
+    pub(super) own: Vec<Own>,
+    /// Samples in order of the rows of their own centres.
+    by_row: Vec<u32>,
     pub(super) normalises_weights: bool,
+    /// How other classes are made harder; none where their logits are as they are.
+    pub(super) hardness: Option<Hardness>,
     /// Factor of each sample's logits, 0 for what fills the last panel.
     pub(super) scales: Vec<f32>,
     /// Lengths of the raw features.
@@ -40,12 +45,20 @@ pub(super) struct Batch<'a> {
     rows: &'a [u32],
 }
 
+/// CurricularFace's treatment of other classes.
+pub(super) struct Hardness {
+    pub(super) t: f32,
+    /// `psi(c_y)` of each sample, above which a cosine is hard; infinite for what fills the last panel.
+    pub(super) psi: Vec<f32>,
+}
+
 impl<'a> Batch<'a> {
     /// Normalises and packs the features.
     pub(super) fn pack(
         pool: &Pool,
         layout: Layout,
         loss: &Loss,
+        weights: &[f32],
         features: &[f32],
         labels: &'a [u32],
         memory: &'a mut Features,
@@ -86,15 +99,37 @@ impl<'a> Batch<'a> {
                 }
             }
         });
-        let mut by_label: Vec<u32> = (0..samples as u32).collect();
-        by_label.sort_by_key(|&sample| labels[sample as usize]);
+        let own = own_centres(isa, loss, weights, layout.per_class, units, labels);
+        let mut by_row: Vec<u32> = (0..samples as u32).collect();
+        by_row.sort_by_key(|&sample| own[sample as usize].row);
+        let hardness = match *loss {
+            Loss::CurricularFace { t, .. } => {
+                let psi = own.iter().map(|own| loss.target(own.product).psi as f32);
+                let fill = std::iter::repeat_n(f32::INFINITY, layout.padded_samples() - samples);
+                Some(Hardness { t: t as f32, psi: psi.chain(fill).collect() })
+            }
+            _ => None,
+        };
         let mut scales = match normalises_weights {
             true => norms.iter().map(|&norm| scale_of(loss, norm) as f32).collect(),
             false => vec![1.0; samples],
         };
         scales.resize(layout.padded_samples(), 0.0);
         let (columns, rows) = (words_of(memory.columns.as_slice()), words_of(memory.rows.as_slice()));
-        Batch { isa, layout, labels, by_label, normalises_weights, scales, norms, units, columns, rows }
+        Batch {
+            isa,
+            layout,
+            labels,
+            own,
+            by_row,
+            normalises_weights,
+            hardness,
+            scales,
+            norms,
+            units,
+            columns,
+            rows,
+        }
     }
 
     /// The right-hand side of `directions x features`, for the samples of one panel.
@@ -109,20 +144,21 @@ impl<'a> Batch<'a> {
         &self.rows[panel * len..][..len]
     }
 
-    /// The samples whose label lies in `classes`.
-    pub(super) fn labelled(&self, classes: &Range<usize>) -> &[u32] {
-        let before = |end: usize| {
-            self.by_label.partition_point(|&sample| (self.labels[sample as usize] as usize) < end)
-        };
-        &self.by_label[before(classes.start)..before(classes.end)]
+    /// The samples whose own centre lies in the rows `classes`.
+    pub(super) fn owned(&self, classes: &Range<usize>) -> &[u32] {
+        let before = |end: usize| self.by_row.partition_point(|&sample| self.own[sample as usize].row < end);
+        &self.by_row[before(classes.start)..before(classes.end)]
     }
 
-    /// Calls `at` with the position in a panel's `[classes][PANEL]` values of each of its samples' own class.
+    /// Calls `at` with the positions in a panel's `[classes][PANEL]` values of all centres of each of its samples' own
+    /// class. No class lies across the ends of `classes`.
     pub(super) fn own(&self, classes: &Range<usize>, panel: usize, mut at: impl FnMut(usize)) {
-        for &sample in self.labelled(classes) {
+        let per_class = self.layout.per_class;
+        for &sample in self.owned(classes) {
             let sample = sample as usize;
             if sample / PANEL == panel {
-                at((self.labels[sample] as usize - classes.start) * PANEL + sample % PANEL);
+                let first = self.labels[sample] as usize * per_class - classes.start;
+                (first..first + per_class).for_each(|row| at(row * PANEL + sample % PANEL));
             }
         }
     }
@@ -140,10 +176,10 @@ fn samples_of_word(precision: Precision, index: usize) -> [usize; 2] {
 }
 
 /// Writes the rows of `features`, divided by their norms where `normalises` says so, and returns the norms.
-fn normalise(features: &[f32], dimension: usize, normalises: bool, units: &mut [f32]) -> Vec<f64> {
+pub(super) fn normalise(features: &[f32], dimension: usize, normalises: bool, units: &mut [f32]) -> Vec<f64> {
     let rows = features.chunks_exact(dimension).zip(units.chunks_exact_mut(dimension));
     rows.map(|(feature, unit)| {
-        let norm = feature.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+        let norm = norm(feature);
         let inverse = match normalises {
             false => 1.0,
             true if norm < f64::from(SHORTEST) => 0.0,

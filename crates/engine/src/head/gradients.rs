@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::batch::Batch;
+use super::batch::{Batch, Hardness};
 use super::directions::{dot, pack_across, pack_rows};
 use super::exponential::exp;
 use super::layout::{Layout, TILE, UPDATE, depth_blocks, row_blocks};
@@ -94,10 +94,10 @@ pub(super) fn walk(batch: &Batch<'_>, shifts: &Shifts<'_>, mut group: Group<'_>,
     let (dimension, panels) = (layout.dimension, layout.sample_panels());
     let mut parts = Parts::of(layout, scratch);
     group.partial.fill(0.0);
-    for start in (0..group.classes.len()).step_by(TILE) {
-        let tile = start..(start + TILE).min(group.classes.len());
+    for start in (0..group.classes.len()).step_by(layout.tile()) {
+        let tile = start..(start + layout.tile()).min(group.classes.len());
         let inverse = &group.inverse_norms[tile.clone()];
-        let index = start / TILE;
+        let index = start / layout.tile();
         let kept = index * layout.kept_tile();
         let kept = group.kept.get(kept..kept + layout.kept_tile());
         {
@@ -109,7 +109,7 @@ pub(super) fn walk(batch: &Batch<'_>, shifts: &Shifts<'_>, mut group: Group<'_>,
             }
         }
         let next = group.weights.get(tile.end * dimension..).unwrap_or(&[]);
-        let next = &next[..next.len().min(TILE * dimension)];
+        let next = &next[..next.len().min(layout.tile() * dimension)];
         for panel in 0..panels {
             let own = panel * PANEL..(panel + 1) * PANEL;
             let (scales, shifts) = (&batch.scales[own.clone()], &shifts.shifts[own.clone()]);
@@ -133,11 +133,26 @@ pub(super) fn walk(batch: &Batch<'_>, shifts: &Shifts<'_>, mut group: Group<'_>,
                 let classes = group.classes.start + tile.start..group.classes.start + tile.end;
                 let values = &mut parts.cosines[..tile.len() * PANEL];
                 cosines(batch, parts.rows, &classes, panel, values, &[]);
-                by_isa!(
-                    isa,
-                    from_cosines,
-                    (values: &[f32], scales: &[f32], shifts: &[f32], target: &mut DCosines<'_>)
-                );
+                if let Some(Hardness { t, psi }) = &batch.hardness {
+                    let hardness = (&psi[own], *t);
+                    by_isa!(
+                        isa,
+                        from_hard_cosines,
+                        (
+                            values: &[f32],
+                            hardness: (&[f32], f32),
+                            scales: &[f32],
+                            shifts: &[f32],
+                            target: &mut DCosines<'_>,
+                        )
+                    );
+                } else {
+                    by_isa!(
+                        isa,
+                        from_cosines,
+                        (values: &[f32], scales: &[f32], shifts: &[f32], target: &mut DCosines<'_>)
+                    );
+                }
             }
             let order = Order::DepthMajor { stride: layout.across_stride() };
             let left = LeftWords { words: parts.across, order, rows: dimension };
@@ -186,12 +201,20 @@ fn update(
         }
     }
     let (first, end) = (group.classes.start + classes.start, group.classes.start + classes.end);
-    for &sample in batch.labelled(&(first..end)) {
+    for &sample in batch.owned(&(first..end)) {
         let sample = sample as usize;
-        let gradient = &mut gradients[(batch.labels[sample] as usize - first) * stride..][..dimension];
+        let row = batch.own[sample].row - first;
+        let gradient = &mut gradients[row * stride..][..dimension];
         let unit = &batch.units[sample * dimension..][..dimension];
+        let target = &shifts.targets[sample];
         for (gradient, x) in gradient.iter_mut().zip(unit) {
-            *gradient += shifts.targets[sample].d_cosine * x;
+            *gradient += target.d_cosine * x;
+        }
+        if target.along_centre != 0.0 {
+            let weight = &group.weights[(classes.start + row) * dimension..][..dimension];
+            for (gradient, w) in gradient.iter_mut().zip(weight) {
+                *gradient += target.along_centre * w;
+            }
         }
     }
     let inverse = batch.normalises_weights.then_some(&group.inverse_norms[classes]);
@@ -307,6 +330,36 @@ fn shifted(cosines: &[f32; PANEL], scales: &[f32; PANEL], shifts: &[f32; PANEL])
         values[lane] = scales[lane] * exp(scales[lane] * cosines[lane] - shifts[lane]);
     }
     values
+}
+
+/// As [`from_cosines`] where a cosine above `psi` is hard, `v = c (t + c)` with the slope `t + 2 c`.
+#[inline(always)]
+fn from_hard_cosines(
+    cosines: &[f32],
+    (psi, t): (&[f32], f32),
+    scales: &[f32],
+    shifts: &[f32],
+    target: &mut DCosines<'_>,
+) {
+    let (Some(psi), Some(scales), Some(shifts)) =
+        (psi.first_chunk::<PANEL>(), scales.first_chunk::<PANEL>(), shifts.first_chunk::<PANEL>())
+    else {
+        panic!("a panel has {PANEL} samples");
+    };
+    let mut gradients = [[0.0; PANEL]; 2];
+    for (index, classes) in cosines.as_chunks::<PANEL>().0.chunks(target.precision.per_word()).enumerate() {
+        for (gradients, cosines) in gradients.iter_mut().zip(classes) {
+            for lane in 0..PANEL {
+                let cosine = cosines[lane];
+                // A class of the sample's own stands at -infinity, where a slope would make no number of 0.
+                let is_hard = cosine > psi[lane];
+                let value = if is_hard { cosine * (t + cosine) } else { cosine };
+                let slope = if is_hard { t + 2.0 * cosine } else { 1.0 };
+                gradients[lane] = slope * scales[lane] * exp(scales[lane] * value - shifts[lane]);
+            }
+        }
+        target.write(index, &gradients[..classes.len()]);
+    }
 }
 
 /// Turns the gradient of a direction `u = W / |W|` into that of `W`: `(g - (g . u) u) / |W|`.

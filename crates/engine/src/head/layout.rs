@@ -24,10 +24,13 @@ pub(super) const KEPT_BYTES: usize = 16 << 20;
 pub(super) struct Layout {
     pub(super) precision: Precision,
     pub(super) samples: usize,
+    /// Rows of centres: the classes, or several centres of each, which lie together.
     pub(super) classes: usize,
+    /// Centres of a class, at most [`TILE`].
+    pub(super) per_class: usize,
     pub(super) dimension: usize,
-    /// Bytes of exponentials that are kept where [`KEPT_SHARE`] is less.
-    pub(super) least_kept: usize,
+    /// Bytes of exponentials that are kept where [`KEPT_SHARE`] is less; none are kept at all where there is none.
+    pub(super) least_kept: Option<usize>,
 }
 
 impl Layout {
@@ -77,18 +80,23 @@ impl Layout {
         self.padded_dimension() + 16
     }
 
+    /// Rows of a tile: as many as [`TILE`] holds without parting the centres of a class.
+    pub(super) fn tile(&self) -> usize {
+        TILE / self.per_class * self.per_class
+    }
+
     fn tiles_of_group(&self) -> usize {
-        self.classes.div_ceil(TILE).div_ceil(GROUPS)
+        self.classes.div_ceil(self.tile()).div_ceil(GROUPS)
     }
 
     /// Number of groups, at most [`GROUPS`].
     pub(super) fn groups(&self) -> usize {
-        self.classes.div_ceil(self.tiles_of_group() * TILE)
+        self.classes.div_ceil(self.tiles_of_group() * self.tile())
     }
 
     /// The classes of a group.
     pub(super) fn group(&self, index: usize) -> Range<usize> {
-        let classes = self.tiles_of_group() * TILE;
+        let classes = self.tiles_of_group() * self.tile();
         index * classes..((index + 1) * classes).min(self.classes)
     }
 
@@ -100,9 +108,10 @@ impl Layout {
     /// Tiles of each group, its first ones, whose exponentials are kept: what the budget allows, to within a tile
     /// of a group. Depends on the sizes alone.
     pub(super) fn kept_tiles_of_group(&self) -> usize {
+        let Some(least_kept) = self.least_kept else { return 0 };
         let centres = self.classes * self.dimension * size_of::<f32>();
         let tile = self.kept_tile() * size_of::<u32>();
-        let tiles = (centres / KEPT_SHARE).max(self.least_kept) / tile;
+        let tiles = (centres / KEPT_SHARE).max(least_kept) / tile;
         tiles.div_ceil(self.groups()).min(self.tiles_of_group())
     }
 }

@@ -41,16 +41,19 @@ pub(super) fn step(
     let layout = Layout {
         precision: head.precision,
         samples,
-        classes: head.classes,
+        classes: head.classes * head.per_class,
+        per_class: head.per_class,
         dimension,
-        least_kept: head.least_kept,
+        // A kept exponential does not tell how steep the logit of a hard class is.
+        least_kept: (!matches!(loss, Loss::CurricularFace { .. })).then_some(head.least_kept),
     };
     let (groups, stride) = (layout.groups(), layout.padded_samples());
     let (kept_len, kept_rows) =
         (layout.kept_tiles_of_group() * layout.kept_tile(), layout.kept_tiles_of_group() * stride);
     let Scratch { features: memory, inverse_norms, largest, sums, kept, kept_largest, partials } =
         &mut head.scratch;
-    let batch = Batch::pack(pool, layout, loss, features, labels, memory);
+    let weights = head.weights.as_mut_slice();
+    let batch = Batch::pack(pool, layout, loss, weights, features, labels, memory);
     let inverse_norms = inverse_norms.at_least(layout.classes);
     let largest = largest.at_least(groups * stride);
     let sums = sums.at_least(groups * stride);
@@ -59,7 +62,6 @@ pub(super) fn step(
     let partials = partials.at_least(groups * dimension * stride);
     let own = |index: usize, len: usize| index * len..(index + 1) * len;
 
-    let weights = head.weights.as_mut_slice();
     {
         let (norms, largest, sums) =
             (Shared::new(&mut *inverse_norms), Shared::new(&mut *largest), Shared::new(&mut *sums));
@@ -82,7 +84,7 @@ pub(super) fn step(
             sum_exponentials(&batch, classes, weights, group, scratch);
         });
     }
-    let targets = targets(&batch, loss, weights, inverse_norms, (largest, sums), d_features);
+    let targets = targets(&batch, loss, weights, (largest, sums), d_features);
     let mut shifts: Vec<f32> = targets.iter().map(|target| target.shift).collect();
     shifts.resize(stride, 0.0);
     {
@@ -93,6 +95,7 @@ pub(super) fn step(
         let (gradient, descend) = match &mut centres {
             Centres::Keep => (Shared::new(&mut none), None),
             Centres::AddGradient(gradient) => (Shared::new(gradient), None),
+            Centres::AddToVelocity => (velocity, None),
             Centres::Descend(step) => (Shared::new(&mut none), Some(*step)),
         };
         let (inverse_norms, kept, kept_largest) = (&*inverse_norms, words_of(kept), &*kept_largest);
@@ -171,10 +174,10 @@ fn through_norm(batch: &Batch<'_>, loss: &Loss, target: &TargetOf, sample: usize
         Scale::Fixed(_) => 0.0,
         // Logits grow with the norm: d loss / d |x| = sum over j of d_logit_j c_j, psi(c_y) for the target.
         Scale::FeatureNorm => {
-            let others = (along - f64::from(target.d_cosine) * target.sample.target) / norm;
+            let others = (along - f64::from(target.d_cosine) * target.sample.cosine) / norm;
             others + target.d_logit * target.psi
         }
-    };
+    } + target.d_norm;
     for (gradient, x) in d_feature.iter_mut().zip(unit) {
         let x = f64::from(*x);
         *gradient = ((f64::from(*gradient) - along * x) / norm + growth * x) as f32;

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use super::batch::Batch;
+use super::batch::{Batch, Hardness};
 use super::directions::{inverse_norms, pack_rows};
 use super::exponential::exp;
 use super::layout::{Layout, TILE, depth_blocks, row_blocks};
+use super::others::{harden, keep_nearest};
 use crate::buffer::Buffer;
 use crate::gemm::Store;
 use crate::gemm::word_tile::{LeftWords, Order, PanelTarget, ROW_STRIDE, panel_product};
@@ -44,9 +45,11 @@ pub(super) fn sum_exponentials(
     let packed = row_blocks(layout.direction_words(), TILE);
     let (packed, logits) = scratch.at_least(packed + TILE * PANEL).split_at_mut(packed);
     let packed = as_words(packed);
-    let tiles = weights.chunks(TILE * dimension).zip(inverse.chunks_mut(TILE)).enumerate();
+    let rows = layout.tile();
+    let tiles = weights.chunks(rows * dimension).zip(inverse.chunks_mut(rows)).enumerate();
     for (index, (tile, inverse)) in tiles {
-        let classes = classes.start + index * TILE..classes.start + index * TILE + inverse.len();
+        let first = classes.start + index * rows;
+        let classes = first..first + inverse.len();
         let logits = &mut logits[..inverse.len() * PANEL];
         if batch.normalises_weights {
             by_isa!(isa, inverse_norms, (dimension: usize, tile: &[f32], inverse: &mut [f32]));
@@ -55,12 +58,16 @@ pub(super) fn sum_exponentials(
             let (inverse, packed) = (&*inverse, &mut *packed);
             by_isa!(isa, pack_rows, (layout: Layout, tile: &[f32], inverse: &[f32], packed: &mut [u32]));
         }
-        let next = weights.get((index + 1) * TILE * dimension..).unwrap_or(&[]);
+        let next = weights.get((index + 1) * rows * dimension..).unwrap_or(&[]);
         for panel in 0..layout.sample_panels() {
-            let ahead = share(&next[..next.len().min(TILE * dimension)], panel, layout.sample_panels());
+            let ahead = share(&next[..next.len().min(rows * dimension)], panel, layout.sample_panels());
             cosines(batch, packed, &classes, panel, logits, ahead);
             let own = panel * PANEL..(panel + 1) * PANEL;
             let (scales, largest) = (&batch.scales[own.clone()], &mut largest[own.clone()]);
+            if let Some(Hardness { t, psi }) = &batch.hardness {
+                let (logits, psi, t) = (&mut *logits, &psi[own.clone()], *t);
+                by_isa!(isa, harden, (logits: &mut [f32], psi: &[f32], t: f32));
+            }
             {
                 let (sums, largest, logits) = (&mut sums[own.clone()], &mut *largest, &mut *logits);
                 by_isa!(
@@ -84,7 +91,8 @@ pub(super) fn share(values: &[f32], index: usize, parts: usize) -> &[f32] {
     &values[values.len() * index / parts..values.len() * (index + 1) / parts]
 }
 
-/// The cosines of a tile to the samples of one panel, `[classes][PANEL]`, with -infinity at each sample's own class.
+/// The cosines of a tile to the samples of one panel, `[classes][PANEL]`, with -infinity at each sample's own class and
+/// at all but the nearest centre of every other.
 pub(super) fn cosines(
     batch: &Batch<'_>,
     packed: &[u32],
@@ -101,6 +109,10 @@ pub(super) fn cosines(
         let right = &batch.columns(panel)[block.start * PANEL..block.end * PANEL];
         let target = PanelTarget { values: &mut *cosines, stride: PANEL, store };
         panel_product(batch.isa, layout.precision, left, right, target, ahead);
+    }
+    if layout.per_class > 1 {
+        let (cosines, per_class) = (&mut *cosines, layout.per_class);
+        by_isa!(batch.isa, keep_nearest, (cosines: &mut [f32], per_class: usize));
     }
     batch.own(classes, panel, |position| cosines[position] = f32::NEG_INFINITY);
 }

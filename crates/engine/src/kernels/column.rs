@@ -19,16 +19,6 @@ pub(crate) fn chunk(channels: usize) -> usize {
     (16 * 1024 / channels).max(1) * channels
 }
 
-/// Copies `values` to every row of `target`.
-///
-/// # Shapes
-/// `values` `[channels]`, `target` `[rows, channels]`.
-pub(crate) fn broadcast(pool: &Pool, values: &[f32], target: &mut [f32]) {
-    pool.run_chunks(target, chunk(values.len()), |_, target| {
-        target.chunks_exact_mut(values.len()).for_each(|row| row.copy_from_slice(values));
-    });
-}
-
 /// Adds to `sums`, `[width]`, what `part` adds to zeros for each range of rows, in order of the ranges.
 ///
 /// `partials` is scratch of at least `PARTS * width` floats.
@@ -70,8 +60,8 @@ pub(crate) fn add_sums(pool: &Pool, values: &[f32], partials: &mut [f32], sums: 
 pub(crate) enum Term {
     /// `x`.
     Value,
-    /// `(x - mean)^2`.
-    SquaredDeviation,
+    /// `x - mean`, and after the sums of all channels its square.
+    Deviation,
     /// `y`, and after the sums of all channels `y (x - mean)`.
     Gradient,
 }
@@ -79,22 +69,22 @@ pub(crate) enum Term {
 /// Adds to `sums` the terms of `x` (and `y`) row by row.
 ///
 /// # Shapes
-/// `x` and `y` `[rows, channels]`, `mean` `[channels]` or unused, `sums` `[channels]`, twice for
-/// [`Term::Gradient`].
+/// `x` and `y` `[rows, channels]`, `mean` `[channels]` or unused, `sums` `[channels]` for [`Term::Value`] and twice
+/// that for the others.
 ///
 /// # Panics
 /// When a length does not fit the others.
 pub(crate) fn sum_rows(isa: Isa, term: Term, x: &[f32], y: &[f32], mean: &[f32], sums: &mut [f32]) {
-    let channels = if term == Term::Gradient { sums.len() / 2 } else { sums.len() };
+    let channels = if term == Term::Value { sums.len() } else { sums.len() / 2 };
     assert!(x.len() == y.len() && x.len().is_multiple_of(channels), "rows of {channels} channels");
     assert!(term == Term::Value || mean.len() == channels, "a mean for each channel");
     #[expect(unsafe_code, reason = "adds whole vectors")]
-    // SAFETY: the functions below check every access but ask for the instruction set.
+    // SAFETY: an Isa that reaches a kernel is available, and the lengths were checked.
     unsafe {
         match term {
             Term::Value => by_vector!(isa, sum_values, (x: &[f32], sums: &mut [f32])),
-            Term::SquaredDeviation => {
-                by_vector!(isa, sum_squares, (x: &[f32], mean: &[f32], sums: &mut [f32]));
+            Term::Deviation => {
+                by_vector!(isa, sum_deviations, (x: &[f32], mean: &[f32], sums: &mut [f32]));
             }
             Term::Gradient => {
                 by_vector!(isa, sum_gradients, (x: &[f32], y: &[f32], mean: &[f32], sums: &mut [f32]));
@@ -106,18 +96,54 @@ pub(crate) fn sum_rows(isa: Isa, term: Term, x: &[f32], y: &[f32], mean: &[f32],
 /// Rows whose sums are kept in registers before they are added to memory.
 pub(crate) const ROWS: usize = 16;
 
-/// Loads the vector of `values`, `[rows, channels]`, in the columns of `place`, and fetches that of the next block
-/// of rows: no processor foresees a walk down the columns.
+/// The vector of `values` in `place`, at most as many floats as it has lanes.
 ///
 /// # Safety
-/// The processor has `V`'s instruction set.
+/// The processor has `V`'s instruction set; `place` lies in `values`.
+#[expect(unsafe_code, reason = "loads a whole vector")]
+#[inline(always)]
+pub(crate) unsafe fn load_at<V: Vector>(values: &[f32], place: Range<usize>) -> V {
+    debug_assert!(place.len() <= V::LANES && place.end <= values.len(), "{place:?} of {}", values.len());
+    // SAFETY: the caller's promise.
+    unsafe {
+        if place.len() == V::LANES {
+            V::load(values.as_ptr().add(place.start))
+        } else {
+            V::load_some(&values[place])
+        }
+    }
+}
+
+/// Writes the vector to `place`, at most as many floats as it has lanes.
+///
+/// # Safety
+/// As [`load_at`].
+#[expect(unsafe_code, reason = "stores a whole vector")]
+#[inline(always)]
+pub(crate) unsafe fn store_at<V: Vector>(vector: V, values: &mut [f32], place: Range<usize>) {
+    debug_assert!(place.len() <= V::LANES && place.end <= values.len(), "{place:?} of {}", values.len());
+    // SAFETY: the caller's promise.
+    unsafe {
+        if place.len() == V::LANES {
+            vector.store(values.as_mut_ptr().add(place.start));
+        } else {
+            vector.store_some(&mut values[place]);
+        }
+    }
+}
+
+/// As [`load_at`] for `values` `[rows, channels]`, and fetches the same place of the next block of rows: no processor
+/// foresees a walk down the columns.
+///
+/// # Safety
+/// As [`load_at`].
 #[expect(unsafe_code, reason = "loads a whole vector")]
 #[inline(always)]
 pub(crate) unsafe fn load_ahead<V: Vector>(values: &[f32], place: Range<usize>, channels: usize) -> V {
-    // SAFETY: the caller promises the instruction set; a prefetch may name any address.
+    // SAFETY: the caller's promise; a prefetch may name any address.
     unsafe {
         V::prefetch(values.as_ptr().wrapping_add(place.start + ROWS * channels));
-        V::load_some(&values[place])
+        load_at(values, place)
     }
 }
 
@@ -153,19 +179,23 @@ unsafe fn sum_values<V: Vector>(x: &[f32], sums: &mut [f32]) {
 
 #[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
 #[inline(always)]
-unsafe fn sum_squares<V: Vector>(x: &[f32], mean: &[f32], sums: &mut [f32]) {
-    let channels = sums.len();
+unsafe fn sum_deviations<V: Vector>(x: &[f32], mean: &[f32], sums: &mut [f32]) {
+    let channels = mean.len();
+    let (sums, squares) = sums.split_at_mut(channels);
     by_columns!(x.len() / channels, channels, V::LANES, |channel, block| {
         let end = (channel + V::LANES).min(channels);
         // SAFETY: the caller promises the instruction set.
         unsafe {
             let (mut sum, mean) = (V::load_some(&sums[channel..end]), V::load_some(&mean[channel..end]));
+            let mut square = V::load_some(&squares[channel..end]);
             for row in block {
                 let x = load_ahead::<V>(x, row * channels + channel..row * channels + end, channels);
                 let deviation = x.subtract(mean);
-                sum = deviation.multiply_add(deviation, sum);
+                sum = sum.add(deviation);
+                square = deviation.multiply_add(deviation, square);
             }
             sum.store_some(&mut sums[channel..end]);
+            square.store_some(&mut squares[channel..end]);
         }
     });
 }
@@ -236,8 +266,10 @@ mod tests {
                 // Squares are below four.
                 let terms = 4 * rows;
                 assert_close(&run(Term::Value, channels), &expected(0, &|x, _, _| x), terms);
-                let squares = run(Term::SquaredDeviation, channels);
-                assert_close(&squares, &expected(0, &|x, _, mean| (x - mean).powi(2)), terms);
+                let both = run(Term::Deviation, 2 * channels);
+                assert_close(&both[..channels], &expected(0, &|x, _, mean| x - mean), terms);
+                let squares = expected(channels, &|x, _, mean| (x - mean).powi(2));
+                assert_close(&both[channels..], &squares, terms);
                 let both = run(Term::Gradient, 2 * channels);
                 assert_close(&both[..channels], &expected(0, &|_, y, _| y), terms);
                 let products = expected(channels, &|x, y, mean| y * (x - mean));

@@ -1,14 +1,25 @@
 //! Convolutions without groups, and linear layers, by whichever method costs least for their shapes.
 
+use super::batch_norm::Pending;
+use super::dense;
 use super::direct;
+use super::epilogue::Epilogue;
+use super::finished;
 use super::geometry::Geometry;
 use super::winograd::{self, Direction, Filters};
 use crate::gemm::{Registers, Store};
 use crate::pool::Pool;
+use crate::precision::Precision;
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
+pub(crate) struct Method {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) precision: Precision,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Algorithm {
     /// As a product of gathered rows, [`direct`].
     Direct,
     /// By minimal filtering, [`winograd`].
@@ -25,7 +36,14 @@ pub(crate) enum Weights {
 }
 
 impl Method {
-    /// The method that costs less, by shapes alone.
+    /// That whose algorithm costs less, with operands in `precision`.
+    pub(crate) fn of(pool: &Pool, geometry: &Geometry, weights: Weights, precision: Precision) -> Method {
+        Method { algorithm: Algorithm::of(pool, geometry, weights), precision }
+    }
+}
+
+impl Algorithm {
+    /// The algorithm that costs less, by shapes alone.
     ///
     /// Counted in multiply-adds for each pair of an input and an output channel. The definition takes one for
     /// each of nine taps and each output position. Minimal filtering takes one for each of 36 elements and each
@@ -33,10 +51,10 @@ impl Method {
     /// Measured with AVX-512, to read an element costs as much as 35 multiply-adds where all filters come from
     /// memory, and to transform it first as much again. With few channels the transforms of activations, which
     /// this does not count, weigh more than the products.
-    pub(crate) fn of(pool: &Pool, geometry: &Geometry, weights: Weights) -> Method {
+    fn of(pool: &Pool, geometry: &Geometry, weights: Weights) -> Algorithm {
         let channels = geometry.source.channels.min(geometry.target.channels);
         if !winograd::applies(geometry) || channels < 16 {
-            return Method::Direct;
+            return Algorithm::Direct;
         }
         let element = match weights {
             Weights::Fixed => 35,
@@ -45,19 +63,19 @@ impl Method {
         let rows = |count: usize| count.next_multiple_of(Registers::of(pool.isa()).rows);
         let filtering = 36 * (rows(winograd::count_tiles(geometry)) + element);
         let definition = 9 * (rows(geometry.images * geometry.target.positions()) + element);
-        if filtering < definition { Method::Winograd } else { Method::Direct }
+        if filtering < definition { Algorithm::Winograd } else { Algorithm::Direct }
     }
 }
 
-fn filters(pool: &Pool, geometry: &Geometry, direction: Direction) -> Filters {
-    Filters::new(pool, geometry.source.channels, geometry.target.channels, direction)
+fn filters(pool: &Pool, precision: Precision, geometry: &Geometry, direction: Direction) -> Filters {
+    Filters::new(pool, precision, geometry.source.channels, geometry.target.channels, direction)
 }
 
 /// Floats of the weights rearranged for a forward pass.
 pub(crate) fn forward_weights_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
-    match method {
-        Method::Direct => direct::forward_panels(pool, geometry).len(),
-        Method::Winograd => filters(pool, geometry, Direction::Forward).len(),
+    match method.algorithm {
+        Algorithm::Direct => direct::forward_panels(pool, method.precision, geometry).len(),
+        Algorithm::Winograd => filters(pool, method.precision, geometry, Direction::Forward).len(),
     }
 }
 
@@ -72,30 +90,35 @@ pub(crate) fn rearrange_forward(
     weights: &[f32],
     rearranged: &mut [f32],
 ) {
-    match method {
-        Method::Direct => direct::forward_panels(pool, geometry).pack(pool, weights, rearranged),
-        Method::Winograd => {
-            filters(pool, geometry, Direction::Forward).transform(pool, weights, rearranged);
+    match method.algorithm {
+        Algorithm::Direct => {
+            direct::forward_panels(pool, method.precision, geometry).pack(pool, weights, rearranged);
+        }
+        Algorithm::Winograd => {
+            filters(pool, method.precision, geometry, Direction::Forward)
+                .transform(pool, weights, rearranged);
         }
     }
 }
 
 /// Floats of workspace that [`forward`] needs.
 pub(crate) fn forward_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
-    match method {
-        Method::Direct => 0,
-        Method::Winograd => {
-            let shape = filters(pool, geometry, Direction::Forward);
+    match method.algorithm {
+        Algorithm::Direct => 0,
+        Algorithm::Winograd => {
+            let shape = filters(pool, method.precision, geometry, Direction::Forward);
             winograd::convolve_workspace_len(pool, geometry, shape)
         }
     }
 }
 
-/// `target = source * weights (+ bias)`, the weights rearranged by [`rearrange_forward`].
+/// `target = epilogue(source * weights)`, the weights rearranged by [`rearrange_forward`]. Where `moments` are asked
+/// for, those of parts of the rows are written there as [`batch_norm::measure`](super::batch_norm::measure) does, and
+/// the rows in a part are returned.
 ///
 /// # Shapes
-/// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`, `bias` `[out]`;
-/// `workspace` is [`forward_workspace_len`] floats.
+/// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`; `workspace` is
+/// [`forward_workspace_len`] floats.
 #[expect(clippy::too_many_arguments, reason = "a convolution has this many operands")]
 pub(crate) fn forward(
     pool: &Pool,
@@ -103,83 +126,95 @@ pub(crate) fn forward(
     geometry: &Geometry,
     source: &[f32],
     rearranged: &[f32],
-    bias: Option<&[f32]>,
+    epilogue: Epilogue<'_>,
+    mut moments: Option<&mut [f32]>,
     workspace: &mut [f32],
     target: &mut [f32],
-) {
-    match method {
-        Method::Direct => direct::forward(pool, geometry, source, rearranged, bias, target),
-        Method::Winograd => {
-            let shape = filters(pool, geometry, Direction::Forward);
-            let store = Store::Replace;
+) -> Option<usize> {
+    let channels = geometry.target.channels;
+    let done = match method.algorithm {
+        Algorithm::Direct => {
+            let moments = moments.as_deref_mut();
+            direct::forward(pool, method.precision, geometry, source, rearranged, epilogue, moments, target)
+        }
+        Algorithm::Winograd => {
+            let shape = filters(pool, method.precision, geometry, Direction::Forward);
+            let (store, bias) = (Store::Replace, epilogue.bias);
             winograd::convolve(pool, geometry, source, shape, rearranged, bias, workspace, target, store);
+            epilogue.after.apply_to_all(pool, channels, target);
+            None
+        }
+    };
+    finished::measured(pool, done, moments, channels, target)
+}
+
+/// Whether [`dense::gradients`] is how the gradients are computed, which takes a pending one.
+pub(crate) fn takes_pending(pool: &Pool, method: Method, geometry: &Geometry) -> bool {
+    method.algorithm == Algorithm::Direct && dense::applies(pool.isa(), geometry)
+}
+
+/// Floats that [`gradients`] needs for rearranged weights, transforms and sums.
+pub(crate) fn gradients_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
+    let precision = method.precision;
+    match method.algorithm {
+        Algorithm::Direct if dense::applies(pool.isa(), geometry) => {
+            dense::workspace_len(pool.isa(), geometry)
+        }
+        Algorithm::Direct => direct::input_gradient_panels_len(pool, precision, geometry),
+        Algorithm::Winograd => {
+            let shape = filters(pool, precision, geometry, Direction::Backward);
+            let input = shape.len() + winograd::convolve_workspace_len(pool, geometry, shape);
+            input.max(winograd::workspace_len(pool, precision, geometry))
         }
     }
 }
 
-/// Floats that [`input_gradient`] needs for rearranged weights and transforms.
-pub(crate) fn input_gradient_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
-    match method {
-        Method::Direct => direct::input_gradient_panels_len(pool, geometry),
-        Method::Winograd => {
-            let shape = filters(pool, geometry, Direction::Backward);
-            shape.len() + winograd::convolve_workspace_len(pool, geometry, shape)
-        }
-    }
-}
-
-/// `d_source (=|+=) d_target * transposed weights`: the gradient with respect to the activations.
+/// `d_weights += transposed source * d_target`, the gradient with respect to the weights, and, where it is wanted,
+/// `d_source (=|+=) d_target * transposed weights`, that with respect to the activations.
+///
+/// A gradient that is pending in a normalisation after this is written on the way, see [`takes_pending`].
 ///
 /// # Shapes
-/// `weights` `[taps, in, out]`; `workspace` is [`input_gradient_workspace_len`] floats.
-#[expect(clippy::too_many_arguments, reason = "a gradient has this many operands")]
-pub(crate) fn input_gradient(
-    pool: &Pool,
-    method: Method,
-    geometry: &Geometry,
-    d_target: &[f32],
-    weights: &[f32],
-    workspace: &mut [f32],
-    d_source: &mut [f32],
-    store: Store,
-) {
-    match method {
-        Method::Direct => {
-            direct::input_gradient(pool, geometry, d_target, weights, workspace, d_source, store);
-        }
-        Method::Winograd => {
-            let shape = filters(pool, geometry, Direction::Backward);
-            let (filters, workspace) = workspace.split_at_mut(shape.len());
-            shape.transform(pool, weights, filters);
-            winograd::convolve(pool, geometry, d_target, shape, filters, None, workspace, d_source, store);
-        }
-    }
-}
-
-/// Floats that [`weight_gradient`] needs for what it sums.
-pub(crate) fn weight_gradient_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
-    match method {
-        Method::Direct => 0,
-        Method::Winograd => winograd::workspace_len(pool, geometry),
-    }
-}
-
-/// `d_weights += transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`.
+/// `weights` and `d_weights` `[taps, in, out]`; `workspace` is [`gradients_workspace_len`] floats.
 ///
-/// `workspace` is [`weight_gradient_workspace_len`] floats.
-pub(crate) fn weight_gradient(
+/// # Panics
+/// When a gradient is pending that is not taken, or a length does not fit.
+#[expect(clippy::too_many_arguments, reason = "two gradients have this many operands")]
+pub(crate) fn gradients(
     pool: &Pool,
     method: Method,
     geometry: &Geometry,
     source: &[f32],
     d_target: &[f32],
+    pending: Option<Pending<'_>>,
+    weights: &[f32],
     workspace: &mut [f32],
     d_weights: &mut [f32],
+    d_source: Option<(&mut [f32], Store)>,
 ) {
-    match method {
-        Method::Direct => direct::weight_gradient(pool, geometry, source, d_target, d_weights),
-        Method::Winograd => {
-            winograd::weight_gradient(pool, geometry, source, d_target, workspace, d_weights);
+    assert!(pending.is_none() || takes_pending(pool, method, geometry), "a pending gradient of {geometry:?}");
+    let precision = method.precision;
+    match method.algorithm {
+        Algorithm::Direct if dense::applies(pool.isa(), geometry) => {
+            dense::gradients(
+                pool, geometry, source, d_target, pending, weights, workspace, d_weights, d_source,
+            );
+        }
+        Algorithm::Direct => {
+            direct::weight_gradient(pool, precision, geometry, source, d_target, d_weights);
+            if let Some((d_source, store)) = d_source {
+                direct::input_gradient(
+                    pool, precision, geometry, d_target, weights, workspace, d_source, store,
+                );
+            }
+        }
+        Algorithm::Winograd => {
+            winograd::weight_gradient(pool, precision, geometry, source, d_target, workspace, d_weights);
+            let Some((d_source, store)) = d_source else { return };
+            let shape = filters(pool, precision, geometry, Direction::Backward);
+            let (filters, workspace) = workspace.split_at_mut(shape.len());
+            shape.transform(pool, weights, filters);
+            winograd::convolve(pool, geometry, d_target, shape, filters, None, workspace, d_source, store);
         }
     }
 }

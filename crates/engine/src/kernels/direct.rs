@@ -4,10 +4,12 @@ use std::ops::Range;
 
 use net::Shape;
 
-use super::column;
+use super::epilogue::Epilogue;
+use super::finished;
 use super::geometry::{Geometry, Tap};
 use crate::gemm::{Dense, Panels, Rows, Store, outer_product, product};
 use crate::pool::Pool;
+use crate::precision::Precision;
 
 /// One row for each grid position of each image: the channels that the taps meet there, zeros outside.
 struct Gather<'a> {
@@ -113,50 +115,52 @@ impl Rows for RowSource<'_> {
 }
 
 /// Panels for the weights of a forward pass.
-pub(crate) fn forward_panels(pool: &Pool, geometry: &Geometry) -> Panels {
+pub(crate) fn forward_panels(pool: &Pool, precision: Precision, geometry: &Geometry) -> Panels {
     let taps = geometry.kernel[0] * geometry.kernel[1];
-    Panels::new(pool.isa(), taps * geometry.source.channels, geometry.target.channels)
+    Panels::new(pool.isa(), precision, taps * geometry.source.channels, geometry.target.channels)
 }
 
-/// `target = source * weights (+ bias)`, the weights packed by [`forward_panels`].
+/// `target = epilogue(source * weights)`, the weights packed by [`forward_panels`]; `moments` as [`finished::product`].
 ///
 /// # Shapes
-/// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`, `bias` `[out]`.
+/// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`.
+#[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
 pub(crate) fn forward(
     pool: &Pool,
+    precision: Precision,
     geometry: &Geometry,
     source: &[f32],
     panels: &[f32],
-    bias: Option<&[f32]>,
+    epilogue: Epilogue<'_>,
+    moments: Option<&mut [f32]>,
     target: &mut [f32],
-) {
-    let channels = geometry.target.channels;
+) -> Option<usize> {
     assert_eq!(target.len(), geometry.target_len(), "output of {geometry:?}");
-    let store = match bias {
-        None => Store::Replace,
-        Some(bias) => {
-            column::broadcast(pool, bias, target);
-            Store::Add
-        }
-    };
     with_rows(geometry, source, |rows| {
-        product(pool, &rows, forward_panels(pool, geometry), panels, target, |row| row * channels, store);
-    });
+        let shape = forward_panels(pool, precision, geometry);
+        finished::product(pool, &rows, shape, panels, epilogue, moments, target)
+    })
 }
 
 /// Floats that [`input_gradient`] needs for packed weights.
-pub(crate) fn input_gradient_panels_len(pool: &Pool, geometry: &Geometry) -> usize {
+pub(crate) fn input_gradient_panels_len(pool: &Pool, precision: Precision, geometry: &Geometry) -> usize {
+    if geometry.covers_input() {
+        let shape = Panels::new(pool.isa(), precision, geometry.target.channels, geometry.source.elements());
+        return shape.len();
+    }
     let phases = geometry.phases();
     let taps = phases.iter().map(|phase| phase.taps.len()).max().unwrap_or(0);
-    Panels::new(pool.isa(), taps * geometry.target.channels, geometry.source.channels).len()
+    Panels::new(pool.isa(), precision, taps * geometry.target.channels, geometry.source.channels).len()
 }
 
 /// `d_source (=|+=) d_target * transposed weights`: the gradient with respect to the activations.
 ///
 /// # Shapes
 /// `weights` `[taps, in, out]`; `panels` is scratch of [`input_gradient_panels_len`] floats.
+#[expect(clippy::too_many_arguments, reason = "a gradient has this many operands")]
 pub(crate) fn input_gradient(
     pool: &Pool,
+    precision: Precision,
     geometry: &Geometry,
     d_target: &[f32],
     weights: &[f32],
@@ -170,7 +174,7 @@ pub(crate) fn input_gradient(
     if geometry.covers_input() {
         // Each image's gradient is one row, as long as the whole input.
         let columns = geometry.source.elements();
-        let shape = Panels::new(pool.isa(), outputs, columns);
+        let shape = Panels::new(pool.isa(), precision, outputs, columns);
         shape.pack_transposed(pool, weights, &[0], panels);
         let rows = Dense::new(d_target, outputs);
         product(pool, &rows, shape, panels, d_source, |row| row * columns, store);
@@ -181,7 +185,7 @@ pub(crate) fn input_gradient(
         d_source.fill(0.0);
     }
     for phase in phases.iter().filter(|phase| !phase.taps.is_empty()) {
-        let shape = Panels::new(pool.isa(), phase.taps.len() * outputs, inputs);
+        let shape = Panels::new(pool.isa(), precision, phase.taps.len() * outputs, inputs);
         let parts: Vec<usize> = phase.taps.iter().map(|tap| tap.index * inputs * outputs).collect();
         shape.pack_transposed(pool, weights, &parts, panels);
         let rows = Gather {
@@ -206,13 +210,14 @@ pub(crate) fn input_gradient(
 /// `d_weights += transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`.
 pub(crate) fn weight_gradient(
     pool: &Pool,
+    precision: Precision,
     geometry: &Geometry,
     source: &[f32],
     d_target: &[f32],
     d_weights: &mut [f32],
 ) {
     with_rows(geometry, source, |rows| {
-        outer_product(pool, &rows, d_target, geometry.target.channels, d_weights, Store::Add);
+        outer_product(pool, precision, &rows, d_target, geometry.target.channels, d_weights, Store::Add);
     });
 }
 
@@ -221,7 +226,7 @@ mod tests {
     use super::*;
     use crate::isa::Isa;
     use crate::kernels::reference;
-    use crate::testing::{Numbers, assert_close};
+    use crate::testing::{Numbers, assert_close, seen};
 
     /// Kernel, stride, padding, sizes: every combination that networks use, and ragged ones.
     fn geometries() -> Vec<Geometry> {
@@ -256,7 +261,10 @@ mod tests {
     fn every_instruction_set_agrees_with_the_plain_loops_in_all_three_directions() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let pool = Pool::with_isa(2, isa).unwrap();
-            for geometry in geometries() {
+            let cases = geometries().into_iter().flat_map(|geometry| {
+                [Precision::F32, Precision::Bf16].map(|precision| (geometry, precision))
+            });
+            for (geometry, precision) in cases {
                 let mut numbers = Numbers::new(11);
                 let taps = geometry.kernel[0] * geometry.kernel[1];
                 let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
@@ -265,21 +273,33 @@ mod tests {
                 let bias = numbers.vector(outputs);
                 let d_target = numbers.vector(geometry.target_len());
 
-                let shape = forward_panels(&pool, &geometry);
+                let shape = forward_panels(&pool, precision, &geometry);
                 let mut panels = vec![f32::NAN; shape.len()];
                 shape.pack(&pool, &weights, &mut panels);
                 let mut target = vec![f32::NAN; geometry.target_len()];
-                forward(&pool, &geometry, &source, &panels, Some(&bias), &mut target);
-                let expected = reference::convolution(&geometry, &source, &weights, &bias);
+                let epilogue = Epilogue::bias(Some(&bias));
+                forward(&pool, precision, &geometry, &source, &panels, epilogue, None, &mut target);
+                let [seen_source, seen_weights, seen_d_target] =
+                    [&source, &weights, &d_target].map(|values| seen(precision, values));
+                let expected = reference::convolution(&geometry, &seen_source, &seen_weights, &bias);
                 assert_close(&target, &expected, taps * inputs);
 
                 let (d_source, d_weights) =
-                    reference::convolution_gradients(&geometry, &source, &weights, &d_target);
-                let mut panels = vec![f32::NAN; input_gradient_panels_len(&pool, &geometry)];
+                    reference::convolution_gradients(&geometry, &seen_source, &seen_weights, &seen_d_target);
+                let mut panels = vec![f32::NAN; input_gradient_panels_len(&pool, precision, &geometry)];
                 for store in [Store::Replace, Store::Add] {
                     let start = numbers.vector(geometry.source_len());
                     let mut actual = start.clone();
-                    input_gradient(&pool, &geometry, &d_target, &weights, &mut panels, &mut actual, store);
+                    input_gradient(
+                        &pool,
+                        precision,
+                        &geometry,
+                        &d_target,
+                        &weights,
+                        &mut panels,
+                        &mut actual,
+                        store,
+                    );
                     let expected: Vec<f32> = match store {
                         Store::Replace => d_source.clone(),
                         Store::Add => d_source.iter().zip(&start).map(|(a, b)| a + b).collect(),
@@ -288,7 +308,7 @@ mod tests {
                 }
                 let start = numbers.vector(weights.len());
                 let mut actual = start.clone();
-                weight_gradient(&pool, &geometry, &source, &d_target, &mut actual);
+                weight_gradient(&pool, precision, &geometry, &source, &d_target, &mut actual);
                 let expected: Vec<f32> = d_weights.iter().zip(&start).map(|(a, b)| a + b).collect();
                 assert_close(&actual, &expected, geometry.images * geometry.target.positions());
             }

@@ -2,63 +2,49 @@
 
 use super::column;
 use crate::gemm::{Store, Vector, by_vector};
-use crate::isa::by_isa;
 use crate::pool::{Pool, Shared};
-
-/// # Shapes
-/// `source` and `target` `[rows, channels]`, `slopes` `[channels]`.
-pub(crate) fn forward(pool: &Pool, source: &[f32], slopes: &[f32], target: &mut [f32]) {
-    assert_eq!(source.len(), target.len(), "prelu input and output");
-    let chunk = column::chunk(slopes.len());
-    pool.run_chunks(target, chunk, |index, target| {
-        let source = &source[index * chunk..][..target.len()];
-        by_isa!(pool.isa(), forward_rows, (source: &[f32], slopes: &[f32], target: &mut [f32]));
-    });
-}
-
-#[inline(always)]
-fn forward_rows(source: &[f32], slopes: &[f32], target: &mut [f32]) {
-    let channels = slopes.len();
-    for (source, target) in source.chunks_exact(channels).zip(target.chunks_exact_mut(channels)) {
-        for ((target, source), slope) in target.iter_mut().zip(source).zip(slopes) {
-            *target = if *source > 0.0 { *source } else { slope * source };
-        }
-    }
-}
 
 /// `d_source (=|+=) d_target * (source > 0 ? 1 : slope)` and `d_slopes += sum of d_target * min(source, 0)`.
 ///
+/// Where `d_target` is `None`, `d_source` holds it, and is overwritten or added to.
+///
 /// # Shapes
-/// As [`forward`]; `partials` is scratch of `PARTS * channels` floats.
+/// `source`, `d_target` and `d_source` `[rows, channels]`, `slopes` and `d_slopes` `[channels]`; `partials` is scratch
+/// of `PARTS * channels` floats.
+///
+/// # Panics
+/// When a length does not fit the others.
 #[expect(clippy::too_many_arguments, reason = "a gradient has this many operands")]
 pub(crate) fn backward(
     pool: &Pool,
     source: &[f32],
     slopes: &[f32],
-    d_target: &[f32],
+    d_target: Option<&[f32]>,
     d_source: &mut [f32],
     store: Store,
     partials: &mut [f32],
     d_slopes: &mut [f32],
 ) {
-    assert_eq!(source.len(), d_target.len(), "prelu input and output gradient");
+    assert!(d_target.is_none_or(|given| given.len() == source.len()), "prelu input and output gradient");
     assert_eq!(source.len(), d_source.len(), "prelu input and its gradient");
     let channels = slopes.len();
+    assert!(source.len().is_multiple_of(channels), "rows of {channels} channels");
     let d_source = Shared::new(d_source);
     column::reduce(pool, source.len() / channels, partials, d_slopes, |rows, sums| {
         let range = rows.start * channels..rows.end * channels;
-        let (source, d_target) = (&source[range.clone()], &d_target[range.clone()]);
+        let source = &source[range.clone()];
+        let d_target = d_target.map(|d_target| &d_target[range.clone()]);
         #[expect(unsafe_code, reason = "parts of a reduction own the gradients of their rows")]
-        // SAFETY: no other part covers these rows; the function checks every access but asks for the
-        // instruction set.
+        // SAFETY: no other part covers these rows; operands are the same whole rows, and an Isa that reaches a kernel
+        // is available.
         unsafe {
             let d_source = d_source.range(range);
             by_vector!(
                 pool.isa(),
                 backward_rows,
                 (
-                    source: &[f32], slopes: &[f32], d_target: &[f32], d_source: &mut [f32], store: Store,
-                    sums: &mut [f32]
+                    source: &[f32], slopes: &[f32], d_target: Option<&[f32]>, d_source: &mut [f32],
+                    store: Store, sums: &mut [f32]
                 )
             );
         }
@@ -70,7 +56,7 @@ pub(crate) fn backward(
 unsafe fn backward_rows<V: Vector>(
     source: &[f32],
     slopes: &[f32],
-    d_target: &[f32],
+    d_target: Option<&[f32]>,
     d_source: &mut [f32],
     store: Store,
     sums: &mut [f32],
@@ -84,13 +70,12 @@ unsafe fn backward_rows<V: Vector>(
             for row in block {
                 let here = row * channels + channel..row * channels + end;
                 let x = column::load_ahead::<V>(source, here.clone(), channels);
-                let dy = column::load_ahead::<V>(d_target, here.clone(), channels);
-                let d_source = &mut d_source[here];
+                let dy = column::load_ahead::<V>(d_target.unwrap_or(d_source), here.clone(), channels);
                 let mut dx = x.where_positive(dy, slope.multiply(dy));
                 if store == Store::Add {
-                    dx = V::load_some(d_source).add(dx);
+                    dx = column::load_at::<V>(d_source, here.clone()).add(dx);
                 }
-                dx.store_some(d_source);
+                column::store_at(dx, d_source, here);
                 sum = sum.add(x.where_positive(V::splat(0.0), x.multiply(dy)));
             }
             sum.store_some(&mut sums[channel..end]);
@@ -105,7 +90,7 @@ mod tests {
     use crate::testing::{Numbers, assert_close};
 
     #[test]
-    fn every_instruction_set_agrees_with_plain_loops_in_both_directions() {
+    fn every_instruction_set_agrees_with_plain_loops() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let pool = Pool::with_isa(2, isa).unwrap();
             for (rows, channels) in [(1, 1), (64, 5), (65, 17), (1100, 33), (2100, 64)] {
@@ -113,12 +98,6 @@ mod tests {
                 let (source, d_target) = (numbers.vector(rows * channels), numbers.vector(rows * channels));
                 let (slopes, start) = (numbers.vector(channels), numbers.vector(rows * channels));
                 let factor = |index: usize| if source[index] > 0.0 { 1.0 } else { slopes[index % channels] };
-                let mut target = vec![f32::NAN; source.len()];
-                forward(&pool, &source, &slopes, &mut target);
-                let expected: Vec<f32> =
-                    source.iter().enumerate().map(|(index, x)| factor(index) * x).collect();
-                assert_close(&target, &expected, 1);
-
                 for store in [Store::Replace, Store::Add] {
                     let mut d_source = start.clone();
                     let mut d_slopes = vec![0.5; channels];
@@ -127,7 +106,7 @@ mod tests {
                         &pool,
                         &source,
                         &slopes,
-                        &d_target,
+                        Some(&d_target),
                         &mut d_source,
                         store,
                         &mut partials,
@@ -148,6 +127,20 @@ mod tests {
                         })
                         .collect();
                     assert_close(&d_slopes, &expected, rows);
+                    if store == Store::Replace {
+                        let (mut in_place, mut again) = (d_target.clone(), vec![0.5; channels]);
+                        backward(
+                            &pool,
+                            &source,
+                            &slopes,
+                            None,
+                            &mut in_place,
+                            store,
+                            &mut partials,
+                            &mut again,
+                        );
+                        assert_eq!((in_place, again), (d_source, d_slopes));
+                    }
                 }
             }
         }

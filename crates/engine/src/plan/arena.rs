@@ -98,6 +98,23 @@ impl Arena {
         read: [Value; N],
         write: Value,
     ) -> ([&[f32]; N], &mut [f32]) {
+        let (sources, written) = self.read_others_write(read, write);
+        let source = |source: Option<_>| match source {
+            Some(source) => source,
+            None => panic!("value {write:?} is read and written"),
+        };
+        (sources.map(source), written)
+    }
+
+    /// As [`Arena::read_write`], with `None` for the value that is written.
+    ///
+    /// # Panics
+    /// As [`Arena::read_write`], but for that value.
+    pub(super) fn read_others_write<const N: usize>(
+        &mut self,
+        read: [Value; N],
+        write: Value,
+    ) -> ([Option<&[f32]>; N], &mut [f32]) {
         let target = self.places[write.0].clone();
         let (before, rest) = self.floats.as_mut_slice().split_at_mut(target.start);
         let (written, after) = rest.split_at_mut(target.len());
@@ -105,11 +122,13 @@ impl Arena {
         let places = &self.places;
         let sources = read.map(|value| {
             let range = places[value.0].clone();
-            if range.end <= target.start {
-                &before[range]
+            if value == write {
+                None
+            } else if range.end <= target.start {
+                Some(&before[range])
             } else {
                 assert!(range.start >= target.end, "value {value:?} overlaps {write:?}");
-                &after[range.start - target.end..range.end - target.end]
+                Some(&after[range.start - target.end..range.end - target.end])
             }
         });
         (sources, written)

@@ -4,13 +4,17 @@
 use net::{Network, Op, Role, Shape, Source, Weights, WeightsError, fold_batch_norm};
 
 use super::arena::{Arena, Layout, Value};
+use super::fusion::Followers;
 use super::node::{self, Kind};
+use super::times::{self, StepTime, timed};
 use super::{Pixels, PlanError, forward_only};
 use crate::buffer::Buffer;
 use crate::kernels::convolution::Method;
-use crate::kernels::{Geometry, batch_norm, convolution, depthwise, pointwise, prelu};
+use crate::kernels::epilogue::{self, After, Epilogue};
+use crate::kernels::{Geometry, batch_norm, convolution, depthwise, pointwise};
 use crate::parameters::Parameters;
 use crate::pool::Pool;
+use crate::precision::Precision;
 
 /// A network and its weights compiled for embedding up to a number of images at a time.
 #[derive(Debug)]
@@ -22,14 +26,19 @@ pub struct EmbeddingPlan {
     arena: Arena,
     /// Transforms of one layer's activations.
     workspace: Buffer,
+    times: Vec<StepTime>,
 }
 
-/// One operation with everything that it reads but activations.
+/// One operation with everything that it reads but activations, and what is done to its output on the way.
 #[derive(Debug)]
 struct Step {
     sources: Vec<Value>,
     output: Value,
     operation: Operation,
+    /// Of the rectifier that follows.
+    slopes: Option<Vec<f32>>,
+    /// What is added in the end.
+    residual: Option<Value>,
 }
 
 #[derive(Debug)]
@@ -49,10 +58,10 @@ enum Operation {
         scale: Vec<f32>,
         shift: Vec<f32>,
     },
-    PRelu {
-        slopes: Vec<f32>,
+    /// A rectifier, or a sum, that follows nothing that could do it on the way.
+    Rest {
+        channels: usize,
     },
-    Add,
     /// Dropout outside training.
     Copy,
     ForwardOnly(forward_only::Operation),
@@ -70,18 +79,36 @@ pub enum EmbeddingPlanError {
 }
 
 impl EmbeddingPlan {
-    /// Compiles `network` with `weights` for up to `batch` images at a time.
+    /// Compiles `network` with `weights` for up to `batch` images at a time, with every product in f32.
+    ///
+    /// # Errors
+    /// As [`EmbeddingPlan::with_precision`].
+    ///
+    /// # Panics
+    /// As [`EmbeddingPlan::with_precision`].
+    pub fn new(
+        pool: &Pool,
+        network: &Network,
+        weights: &Weights,
+        batch: usize,
+    ) -> Result<EmbeddingPlan, EmbeddingPlanError> {
+        EmbeddingPlan::with_precision(pool, network, weights, batch, Precision::F32)
+    }
+
+    /// Compiles `network` with `weights` for up to `batch` images at a time, the operands of the products of linear
+    /// layers and full convolutions rounded to `precision`.
     ///
     /// # Errors
     /// When the engine cannot run a node, or the weights are not the network's.
     ///
     /// # Panics
     /// When the network does not pass [`Network::check`].
-    pub fn new(
+    pub fn with_precision(
         pool: &Pool,
         network: &Network,
         weights: &Weights,
         batch: usize,
+        precision: Precision,
     ) -> Result<EmbeddingPlan, EmbeddingPlanError> {
         if batch == 0 {
             return Err(PlanError::EmptyBatch.into());
@@ -94,19 +121,38 @@ impl EmbeddingPlan {
         let mut layout = Layout::default();
         let image = layout.value(batch * network.image_shape().elements(), 0);
         let mut steps: Vec<Step> = Vec::with_capacity(network.nodes.len());
+        let mut times: Vec<StepTime> = Vec::with_capacity(network.nodes.len());
+        // Where the output of each node lies; nodes that follow in a step have its output.
+        let mut outputs: Vec<Value> = Vec::with_capacity(network.nodes.len());
+        let mut done = 0;
         for (index, node) in network.nodes.iter().enumerate() {
-            let sources: Vec<Value> = node
-                .inputs
-                .iter()
-                .map(|source| match source {
-                    Source::Image => image,
-                    Source::Node(node) => steps[*node].output,
-                })
-                .collect();
-            sources.iter().for_each(|&source| layout.touch(source, index));
+            if index < done {
+                continue;
+            }
+            let value = |source: &Source| match source {
+                Source::Image => image,
+                Source::Node(node) => outputs[*node],
+            };
+            let mut sources: Vec<Value> = node.inputs.iter().map(value).collect();
+            let operation = operation(pool, network, &shapes, &parameters, index, (batch, precision));
+            let followers = match (&operation, &node.op) {
+                (Operation::ForwardOnly(_), _) | (_, Op::Add | Op::Dropout(_)) => Followers::default(),
+                _ => Followers::of(network, index),
+            };
+            let mut residual = followers.sum.map(|sum| value(&sum.other));
+            if matches!(node.op, Op::Add) {
+                residual = sources.pop();
+            }
+            let rectifier = if matches!(node.op, Op::PRelu(_)) { Some(index) } else { followers.rectifier };
+            let slopes = rectifier.map(|node| {
+                node::required(parameters.entries(), parameters.trained(), node, Role::Slope).to_vec()
+            });
+            sources.iter().chain(&residual).for_each(|&source| layout.touch(source, index));
             let output = layout.value(batch * shapes[index].elements(), index);
-            let operation = operation(pool, network, &shapes, &parameters, index, batch);
-            steps.push(Step { sources, output, operation });
+            done = index + 1 + followers.nodes().count();
+            outputs.extend((index..done).map(|_| output));
+            times.push(step_time(network, &shapes, batch, index, &followers));
+            steps.push(Step { sources, output, operation, slopes, residual });
         }
         if let Some(last) = steps.last() {
             layout.touch(last.output, network.nodes.len());
@@ -119,7 +165,7 @@ impl EmbeddingPlan {
             _ => 0,
         });
         let workspace = Buffer::zeros(workspace.max().unwrap_or(0));
-        Ok(EmbeddingPlan { batch, dimension, image, steps, arena: layout.place(), workspace })
+        Ok(EmbeddingPlan { batch, dimension, image, steps, arena: layout.place(), workspace, times })
     }
 
     /// The most images that [`EmbeddingPlan::forward`] takes.
@@ -145,11 +191,43 @@ impl EmbeddingPlan {
         let images = pixels.bytes.len() / each;
         assert!(images <= self.batch, "{images} images in a plan for {}", self.batch);
         pointwise::normalise(pool, pixels.bytes, pixels.mean, pixels.scale, &mut image[..pixels.bytes.len()]);
-        for step in &self.steps {
-            run(pool, step, &mut self.arena, self.workspace.as_mut_slice(), images, self.batch);
+        for (step, time) in self.steps.iter().zip(&mut self.times) {
+            timed(&mut time.forward, || {
+                run(pool, step, &mut self.arena, self.workspace.as_mut_slice(), images, self.batch);
+            });
         }
         self.steps.last().map_or(&[], |step| &self.arena.read(step.output)[..images * self.dimension])
     }
+
+    /// The steps of the plan with the times of the last pass.
+    #[must_use]
+    pub fn times(&self) -> &[StepTime] {
+        &self.times
+    }
+}
+
+fn step_time(
+    network: &Network,
+    shapes: &[Shape],
+    batch: usize,
+    index: usize,
+    followers: &Followers,
+) -> StepTime {
+    let node = &network.nodes[index];
+    let (mut kind, multiply_adds) = match node::geometry(network, shapes, index, batch) {
+        Some((geometry, kind)) => times::convolution(&geometry, kind),
+        None => (node.op.name().to_owned(), 0),
+    };
+    let inputs = node.inputs.iter().map(|&source| network.shape_of(source, shapes).elements());
+    let mut floats = batch * (inputs.sum::<usize>() + shapes[index].elements());
+    for follower in followers.nodes() {
+        kind.push_str(" + ");
+        kind.push_str(network.nodes[follower].op.name());
+    }
+    if followers.sum.is_some() {
+        floats += batch * shapes[index].elements();
+    }
+    StepTime::new(&node.name, kind, multiply_adds, floats)
 }
 
 fn operation(
@@ -158,7 +236,7 @@ fn operation(
     shapes: &[Shape],
     parameters: &Parameters,
     index: usize,
-    batch: usize,
+    (batch, precision): (usize, Precision),
 ) -> Operation {
     let entries = parameters.entries();
     let required = |role| node::required(entries, parameters.trained(), index, role);
@@ -172,7 +250,7 @@ fn operation(
                 Operation::Depthwise { geometry, weights: required(Role::Weight).to_vec(), bias: bias() }
             }
             Some((geometry, kind)) => {
-                let method = Method::of(pool, &geometry, convolution::Weights::Fixed);
+                let method = Method::of(pool, &geometry, convolution::Weights::Fixed, precision);
                 let mut panels = Buffer::zeros(convolution::forward_weights_len(pool, method, &geometry));
                 let mut weights = std::borrow::Cow::Borrowed(required(Role::Weight));
                 if let Kind::Grouped(groups) = kind {
@@ -197,44 +275,42 @@ fn operation(
             batch_norm::coefficients(gamma, beta, mean, &inverse, &mut scale, &mut shift);
             Operation::Affine { scale, shift }
         }
-        Op::PRelu(_) => Operation::PRelu { slopes: required(Role::Slope).to_vec() },
-        Op::Add => Operation::Add,
+        Op::PRelu(_) | Op::Add => Operation::Rest { channels: shapes[index].channels },
         Op::Dropout(_) => Operation::Copy,
         other => unreachable!("{} is forward only", other.name()),
     }
 }
 
 fn run(pool: &Pool, step: &Step, arena: &mut Arena, workspace: &mut [f32], images: usize, batch: usize) {
+    if let Operation::ForwardOnly(operation) = &step.operation {
+        operation.run(pool, arena, &step.sources, step.output, [images, batch]);
+        return;
+    }
+    // Without a summand the source stands in for it.
+    let read = [step.sources[0], step.residual.unwrap_or(step.sources[0])];
+    let ([source, residual], output) = arena.read_write(read, step.output);
     let part = |whole: &'_ [f32]| whole.len() / batch * images;
+    let (input_len, output_len) = (part(source), part(output));
+    let (source, output) = (&source[..input_len], &mut output[..output_len]);
+    let residual = step.residual.map(|_| &residual[..output_len]);
+    let after = After { slopes: step.slopes.as_deref(), residual };
     match &step.operation {
-        Operation::ForwardOnly(operation) => {
-            operation.run(pool, arena, &step.sources, step.output, [images, batch]);
+        Operation::Full { geometry, method, panels, bias } => {
+            let geometry = Geometry { images, ..*geometry };
+            let (panels, epilogue) = (panels.as_slice(), Epilogue { bias: bias.as_deref(), after });
+            convolution::forward(pool, *method, &geometry, source, panels, epilogue, None, workspace, output);
         }
-        Operation::Add => {
-            let ([first, second], output) = arena.read_write([step.sources[0], step.sources[1]], step.output);
-            let len = part(output);
-            pointwise::add(pool, &first[..len], &second[..len], &mut output[..len]);
+        Operation::Depthwise { geometry, weights, bias } => {
+            let geometry = Geometry { images, ..*geometry };
+            let epilogue = Epilogue { bias: bias.as_deref(), after };
+            depthwise::forward(pool, &geometry, source, weights, epilogue, None, output);
         }
-        operation => {
-            let ([source], output) = arena.read_write([step.sources[0]], step.output);
-            let (input_len, output_len) = (part(source), part(output));
-            let (source, output) = (&source[..input_len], &mut output[..output_len]);
-            match operation {
-                Operation::Full { geometry, method, panels, bias } => {
-                    let geometry = Geometry { images, ..*geometry };
-                    let (panels, bias) = (panels.as_slice(), bias.as_deref());
-                    convolution::forward(pool, *method, &geometry, source, panels, bias, workspace, output);
-                }
-                Operation::Depthwise { geometry, weights, bias } => {
-                    let geometry = Geometry { images, ..*geometry };
-                    depthwise::forward(pool, &geometry, source, weights, bias.as_deref(), output);
-                }
-                Operation::Affine { scale, shift } => batch_norm::affine(pool, source, scale, shift, output),
-                Operation::PRelu { slopes } => prelu::forward(pool, source, slopes, output),
-                Operation::Copy => output.copy_from_slice(source),
-                Operation::Add | Operation::ForwardOnly(_) => unreachable!("handled above"),
-            }
+        Operation::Affine { scale, shift } => {
+            epilogue::map(pool, source, scale.len(), Some([scale, shift]), after, output);
         }
+        Operation::Rest { channels } => epilogue::map(pool, source, *channels, None, after, output),
+        Operation::Copy => output.copy_from_slice(source),
+        Operation::ForwardOnly(_) => unreachable!("run above"),
     }
 }
 

@@ -4,8 +4,9 @@ use net::{Network, Op, Role, Shape, Slice};
 
 use super::arena::{Arena, Value};
 use super::node;
+use crate::kernels::epilogue::After;
 use crate::kernels::pooling::{self, Windows};
-use crate::kernels::{arrangement, batch_norm, elementwise};
+use crate::kernels::{arrangement, elementwise, epilogue};
 use crate::parameters::Parameters;
 use crate::pool::Pool;
 
@@ -143,7 +144,10 @@ impl Operation {
             Operation::Clip { low, high } => elementwise::clip(pool, source, *low, *high, output),
             Operation::Sigmoid => elementwise::sigmoid(pool, source, output),
             Operation::Softmax { channels } => elementwise::softmax(pool, source, *channels, output),
-            Operation::Affine { scale, shift } => batch_norm::affine(pool, source, scale, shift, output),
+            Operation::Affine { scale, shift } => {
+                let affine = Some([&scale[..], &shift[..]]);
+                epilogue::map(pool, source, scale.len(), affine, After::default(), output);
+            }
             Operation::ChannelsFirst { shape } => arrangement::channels_first(pool, source, *shape, output),
             Operation::Pool(windows) => pooling::windows(pool, windows, source, output),
             Operation::GlobalAverage { channels } => pooling::global_average(pool, source, *channels, output),

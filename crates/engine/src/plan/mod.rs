@@ -3,12 +3,15 @@
 mod arena;
 mod embedding;
 mod forward_only;
+mod fusion;
 mod node;
 #[cfg(test)]
 mod reference;
+mod times;
 mod training;
 
 pub use embedding::{EmbeddingPlan, EmbeddingPlanError};
+pub use times::StepTime;
 pub use training::TrainingPlan;
 
 /// A batch of images as bytes: `[images, height, width, 3]`, and how a byte becomes an activation.

@@ -79,9 +79,9 @@ pub(super) fn assert_same_network(network: &Network, parameters: &Parameters) {
 pub(super) fn partials_len(network: &Network, shapes: &[Shape]) -> usize {
     let widest = |node: &Node, shape: &Shape| match &node.op {
         Op::Convolution(convolution) if convolution.groups > 1 => {
-            convolution.kernel.iter().product::<usize>() * shape.channels
+            (convolution.kernel.iter().product::<usize>() * shape.channels).max(3 * shape.channels)
         }
-        _ => 2 * shape.channels,
+        _ => 3 * shape.channels,
     };
     let width = network.nodes.iter().zip(shapes).map(|(node, shape)| widest(node, shape)).max().unwrap_or(0);
     (crate::kernels::column::PARTS + 2) * width

@@ -1,23 +1,32 @@
 //! A network compiled for training: forward, keeping what the backward pass reads, and backward.
 
+mod activation_gradients;
+
+use std::time::Duration;
+
 use net::{Network, Op, Role, Shape, Source};
 
 use super::arena::{Arena, Layout, Value};
+use super::fusion::{self, Followers};
 use super::node::{self, Kind};
+use super::times::{self, StepTime, timed};
 use super::{Pixels, PlanError, forward_only};
 use crate::buffer::Buffer;
 use crate::gemm::Store;
 use crate::gradients::Gradients;
 use crate::kernels::convolution::{Method, Weights};
+use crate::kernels::epilogue::{self, After, Epilogue};
 use crate::kernels::{Geometry, batch_norm, column, convolution, depthwise, dropout, pointwise, prelu};
 use crate::parameters::{Entry, Parameters};
 use crate::pool::Pool;
+use crate::precision::Precision;
 
 /// A network compiled for training with a fixed batch size.
 #[derive(Debug)]
 pub struct TrainingPlan {
     network: Network,
     batch: usize,
+    precision: Precision,
     nodes: Vec<Planned>,
     image: Value,
     arena: Arena,
@@ -25,6 +34,9 @@ pub struct TrainingPlan {
     workspace: Buffer,
     partials: Buffer,
     dropout_seed: u64,
+    /// Rows in a part of the moments in `partials`, when the last step took those of its output.
+    measured: Option<usize>,
+    times: Vec<StepTime>,
 }
 
 /// A node with the places of its values.
@@ -33,23 +45,50 @@ struct Planned {
     sources: Vec<Value>,
     output: Value,
     geometry: Option<(Geometry, Kind)>,
+    /// What this node's step does of the nodes after it: the forward pass of them all, and the backward pass of the
+    /// rectifier.
+    followers: Followers,
     /// Mean and inverse deviation of a batch normalisation, then room for the map made of them.
     moments: Option<[Value; 2]>,
-    /// Gradient of the output; `None` for a node that does not lead to the feature.
+    /// Coefficients of a normalisation's gradient that the convolution before it writes, for as many rows at a time as it
+    /// reads.
+    pending: Option<Value>,
+    /// Gradient of the output, of a layer with a pending one that of the normalisation; `None` for a node that does not lead to the feature.
     d_output: Option<Value>,
-    /// Gradients of the sources, but for those that need none or share `d_output`.
+    /// Gradients of the sources, but for those that need none or share `d_output`. One that is `d_output` itself is
+    /// overwritten.
     d_sources: Vec<Option<(Value, Store)>>,
 }
 
 impl TrainingPlan {
+    /// Compiles `network` for batches of `batch` images, with every product in f32.
+    ///
+    /// # Errors
+    /// As [`TrainingPlan::with_precision`].
+    ///
+    /// # Panics
+    /// As [`TrainingPlan::with_precision`].
+    pub fn new(pool: &Pool, network: &Network, batch: usize) -> Result<TrainingPlan, PlanError> {
+        TrainingPlan::with_precision(pool, network, batch, Precision::F32)
+    }
+
     /// Compiles `network` for batches of `batch` images.
+    ///
+    /// The operands of the products of linear layers and of convolutions without groups are rounded to `precision`,
+    /// except for the gradients of 1 x 1 convolutions with stride 1: those wait for memory, not for multipliers.
+    /// Activations, weights, their gradients and everything else stay f32.
     ///
     /// # Errors
     /// When the engine cannot run one of its nodes.
     ///
     /// # Panics
     /// When the network does not pass [`Network::check`].
-    pub fn new(pool: &Pool, network: &Network, batch: usize) -> Result<TrainingPlan, PlanError> {
+    pub fn with_precision(
+        pool: &Pool,
+        network: &Network,
+        batch: usize,
+        precision: Precision,
+    ) -> Result<TrainingPlan, PlanError> {
         if batch == 0 {
             return Err(PlanError::EmptyBatch);
         }
@@ -67,9 +106,21 @@ impl TrainingPlan {
                 let channels = geometry.source.channels;
                 return Err(PlanError::Groups { node: node.name.clone(), groups, channels });
             }
-            let sources: Vec<Value> =
+            let mut sources: Vec<Value> =
                 node.inputs.iter().map(|&source| value_of(source, image, &nodes)).collect();
-            let output = layout.value(batch * shapes[index].elements(), index);
+            let leader = (index.saturating_sub(2)..index)
+                .find(|&leader| nodes[leader].followers.nodes().any(|follower| follower == index));
+            let followers = match node.op {
+                Op::BatchNorm(_) | Op::PRelu(_) if leader.is_none() => Followers::of(network, index),
+                _ => Followers::default(),
+            };
+            if let Some(sum) = followers.sum {
+                sources.push(value_of(sum.other, image, &nodes));
+            }
+            let output = match leader {
+                Some(leader) => nodes[leader].output,
+                None => layout.value(batch * shapes[index].elements(), index),
+            };
             let moments = match node.op {
                 Op::BatchNorm(_) if batch * shapes[index].positions() < 2 => {
                     return Err(PlanError::BatchOfOne { node: node.name.clone(), batch });
@@ -81,35 +132,50 @@ impl TrainingPlan {
                 }
                 _ => None,
             };
-            // The backward pass of these reads their input again.
-            let kept = !matches!(node.op, Op::Add | Op::Dropout(_));
-            let last = if kept { backward_step(count, index) } else { index };
-            sources.iter().for_each(|&source| layout.touch(source, last));
-            nodes.push(Planned { sources, output, geometry, moments, d_output: None, d_sources: Vec::new() });
+            // The backward pass of most reads their first input again.
+            let kept = leader.is_none() && !matches!(node.op, Op::Add | Op::Dropout(_));
+            for (place, &source) in sources.iter().enumerate() {
+                let last = if kept && place == 0 { backward_step(count, index) } else { index };
+                layout.touch(source, last);
+            }
+            let (pending, d_output, d_sources) = (None, None, Vec::new());
+            nodes.push(Planned {
+                sources,
+                output,
+                geometry,
+                followers,
+                moments,
+                pending,
+                d_output,
+                d_sources,
+            });
         }
         if let Some(last) = nodes.last() {
             layout.touch(last.output, count);
         }
-        plan_gradients(network, &shapes, batch, &mut layout, &mut nodes);
+        activation_gradients::plan((pool, precision), network, &shapes, batch, &mut layout, &mut nodes);
         let workspace =
             nodes.iter().filter_map(|node| node.geometry).filter(|(_, kind)| *kind == Kind::Full).map(
                 |(geometry, _)| {
-                    let method = Method::of(pool, &geometry, Weights::Changing);
+                    let method = Method::of(pool, &geometry, Weights::Changing, precision);
                     (convolution::forward_weights_len(pool, method, &geometry)
                         + convolution::forward_workspace_len(pool, method, &geometry))
-                    .max(convolution::input_gradient_workspace_len(pool, method, &geometry))
-                    .max(convolution::weight_gradient_workspace_len(pool, method, &geometry))
+                    .max(convolution::gradients_workspace_len(pool, method, &geometry))
                 },
             );
+        let times = (0..count).map(|index| step_time(network, &shapes, &nodes, batch, index)).collect();
         Ok(TrainingPlan {
+            times,
             workspace: Buffer::zeros(workspace.max().unwrap_or(0)),
             partials: Buffer::zeros(node::partials_len(network, &shapes)),
             network: network.clone(),
             batch,
+            precision,
             nodes,
             image,
             arena: layout.place(),
             dropout_seed: 0,
+            measured: None,
         })
     }
 
@@ -129,8 +195,15 @@ impl TrainingPlan {
         let image = self.arena.write(self.image);
         assert_eq!(pixels.bytes.len(), image.len(), "bytes of a batch of {} images", self.batch);
         pointwise::normalise(pool, pixels.bytes, pixels.mean, pixels.scale, image);
+        let mut done = 0;
         for index in 0..self.nodes.len() {
-            self.forward_node(pool, parameters, index);
+            if index < done {
+                continue;
+            }
+            done = index + 1 + self.nodes[index].followers.nodes().count();
+            let mut time = Duration::ZERO;
+            timed(&mut time, || self.forward_node(pool, parameters, index));
+            self.times[index].forward = time;
         }
         self.features()
     }
@@ -166,20 +239,24 @@ impl TrainingPlan {
                 };
                 let ([source], output) = self.arena.read_write([source], planned.output);
                 let weights = required(Role::Weight);
-                let bias = node::parameter(entries, trained, index, Role::Bias);
-                match kind {
+                let epilogue = Epilogue::bias(node::parameter(entries, trained, index, Role::Bias));
+                let moments =
+                    fusion::is_normalised(&self.network, index).then_some(self.partials.as_mut_slice());
+                self.measured = match kind {
                     Kind::Full => {
-                        let method = Method::of(pool, &geometry, Weights::Changing);
+                        let method = Method::of(pool, &geometry, Weights::Changing, self.precision);
                         let len = convolution::forward_weights_len(pool, method, &geometry);
                         let (panels, workspace) = self.workspace.as_mut_slice().split_at_mut(len);
                         convolution::rearrange_forward(pool, method, &geometry, weights, panels);
                         convolution::forward(
-                            pool, method, &geometry, source, panels, bias, workspace, output,
-                        );
+                            pool, method, &geometry, source, panels, epilogue, moments, workspace, output,
+                        )
                     }
-                    Kind::Depthwise => depthwise::forward(pool, &geometry, source, weights, bias, output),
+                    Kind::Depthwise => {
+                        depthwise::forward(pool, &geometry, source, weights, epilogue, moments, output)
+                    }
                     Kind::Grouped(_) => unreachable!("groups are refused when a plan is made"),
-                }
+                };
             }
             Op::BatchNorm(settings) => {
                 let Some([moments, map]) = planned.moments else { unreachable!("batch norms keep moments") };
@@ -187,11 +264,15 @@ impl TrainingPlan {
                 let channels = kept.len() / 2;
                 let (mean, inverse_deviation) = kept.split_at_mut(channels);
                 let [running_mean, running_variance] = running(entries, statistics, index);
-                batch_norm::moments(
-                    pool,
-                    input,
+                let partials = self.partials.as_mut_slice();
+                let measured = self.measured.take();
+                let rows_in_part =
+                    measured.unwrap_or_else(|| batch_norm::measure(pool, input, channels, partials));
+                batch_norm::merge(
+                    partials,
+                    input.len() / channels,
+                    rows_in_part,
                     settings.epsilon,
-                    self.partials.as_mut_slice(),
                     &mut batch_norm::Moments { mean, inverse_deviation },
                     &mut batch_norm::Running {
                         mean: running_mean,
@@ -204,13 +285,23 @@ impl TrainingPlan {
                 let (scale, shift) = coefficients.split_at_mut(channels);
                 let (gamma, beta) = (required(Role::Gamma), required(Role::Beta));
                 batch_norm::coefficients(gamma, beta, mean, inverse_deviation, scale, shift);
-                let ([source, coefficients], output) = self.arena.read_write([source, map], planned.output);
+                let other = planned.sources[planned.sources.len() - 1];
+                let ([source, other, coefficients], output) =
+                    self.arena.read_write([source, other, map], planned.output);
                 let (scale, shift) = coefficients.split_at(channels);
-                batch_norm::affine(pool, source, scale, shift, output);
+                let slopes = planned.followers.rectifier;
+                let slopes = slopes.map(|node| node::required(entries, trained, node, Role::Slope));
+                let residual = planned.followers.sum.map(|_| other);
+                let after = After { slopes, residual };
+                epilogue::map(pool, source, channels, Some([scale, shift]), after, output);
             }
             Op::PRelu(_) => {
-                let ([source], output) = self.arena.read_write([source], planned.output);
-                prelu::forward(pool, source, required(Role::Slope), output);
+                let other = planned.sources[planned.sources.len() - 1];
+                let ([source, other], output) = self.arena.read_write([source, other], planned.output);
+                let slopes = required(Role::Slope);
+                let residual = planned.followers.sum.map(|_| other);
+                let after = After { slopes: Some(slopes), residual };
+                epilogue::map(pool, source, slopes.len(), None, after, output);
             }
             Op::Add => {
                 let ([first, second], output) =
@@ -243,10 +334,21 @@ impl TrainingPlan {
         assert_eq!(d_features.len(), target.len(), "gradients of the features of a batch");
         target.copy_from_slice(d_features);
         for index in (0..self.nodes.len()).rev() {
-            if let Some(d_output) = self.nodes[index].d_output {
-                self.backward_node(pool, parameters, gradients, index, d_output);
+            let followed = index.checked_sub(1).and_then(|leader| self.nodes[leader].followers.rectifier);
+            if let Some(d_output) = self.nodes[index].d_output
+                && followed != Some(index)
+            {
+                let mut time = Duration::ZERO;
+                timed(&mut time, || self.backward_node(pool, parameters, gradients, index, d_output));
+                self.times[index].backward = time;
             }
         }
+    }
+
+    /// The steps of the plan with the times of the last passes.
+    #[must_use]
+    pub fn times(&self) -> &[StepTime] {
+        &self.times
     }
 
     fn backward_node(
@@ -268,57 +370,101 @@ impl TrainingPlan {
                 let Some((geometry, kind)) = planned.geometry else {
                     unreachable!("convolutions have a geometry")
                 };
-                let (input, d_target) = (self.arena.read(source), self.arena.read(d_output));
                 if let Some(d_bias) = gradients.of(entries, index, Role::Bias) {
-                    column::add_sums(pool, d_target, partials, d_bias);
+                    column::add_sums(pool, self.arena.read(d_output), partials, d_bias);
                 }
-                if let Some(d_weights) = gradients.of(entries, index, Role::Weight) {
-                    match kind {
-                        Kind::Full => {
-                            let method = Method::of(pool, &geometry, Weights::Changing);
-                            let workspace = self.workspace.as_mut_slice();
-                            convolution::weight_gradient(
-                                pool, method, &geometry, input, d_target, workspace, d_weights,
-                            );
-                        }
-                        Kind::Depthwise => {
-                            depthwise::weight_gradient(pool, &geometry, input, d_target, partials, d_weights);
-                        }
-                        Kind::Grouped(_) => unreachable!("groups are refused when a plan is made"),
+                let [d_weights] = gradients.of_several(entries, [(index, Role::Weight)]);
+                let next = self.nodes.get(index + 1).filter(|next| next.pending.is_some());
+                // Without a pending gradient the one that is there stands in for what it needs.
+                let needs = match next {
+                    Some(Planned { pending: Some(pending), moments: Some([_, map]), .. }) => {
+                        [planned.output, *pending, *map]
                     }
-                }
-                let Some((d_source, store)) = d_source else { return };
-                let ([d_target], d_source) = self.arena.read_write([d_output], d_source);
+                    _ => [d_output; 3],
+                };
+                let read = [source, d_output, needs[0], needs[1], needs[2]];
+                let ([input, d_target, output, coefficients, map], d_source) = match d_source {
+                    Some((d_source, store)) => {
+                        let (values, d_source) = self.arena.read_write(read, d_source);
+                        (values, Some((d_source, store)))
+                    }
+                    None => (read.map(|value| self.arena.read(value)), None),
+                };
+                let pending = next.map(|next| {
+                    let rectified = next.followers.rectifier.map(|node| {
+                        let (scale, shift) = map.split_at(map.len() / 2);
+                        let slopes = node::required(entries, parameters.trained(), node, Role::Slope);
+                        batch_norm::Rectified { scale, shift, slopes }
+                    });
+                    batch_norm::Pending::new(output, rectified, coefficients)
+                });
                 let weights = required(Role::Weight);
                 match kind {
                     Kind::Full => {
+                        let method = Method::of(pool, &geometry, Weights::Changing, self.precision);
                         let workspace = self.workspace.as_mut_slice();
-                        let method = Method::of(pool, &geometry, Weights::Changing);
-                        convolution::input_gradient(
-                            pool, method, &geometry, d_target, weights, workspace, d_source, store,
+                        convolution::gradients(
+                            pool, method, &geometry, input, d_target, pending, weights, workspace, d_weights,
+                            d_source,
                         );
                     }
                     Kind::Depthwise => {
-                        depthwise::input_gradient(pool, &geometry, d_target, weights, d_source, store);
+                        depthwise::weight_gradient(pool, &geometry, input, d_target, partials, d_weights);
+                        if let Some((d_source, store)) = d_source {
+                            depthwise::input_gradient(pool, &geometry, d_target, weights, d_source, store);
+                        }
                     }
                     Kind::Grouped(_) => unreachable!("groups are refused when a plan is made"),
                 }
             }
             Op::BatchNorm(_) => {
-                let Some([moments, _]) = planned.moments else { unreachable!("batch norms keep moments") };
-                let Some((d_source, store)) = d_source else { return };
-                let ([source, kept, d_target], d_source) =
-                    self.arena.read_write([source, moments, d_output], d_source);
+                let Some([moments, map]) = planned.moments else { unreachable!("batch norms keep moments") };
+                let (goal, store) = match (planned.pending, d_source) {
+                    (Some(pending), _) => (pending, Store::Replace),
+                    (None, Some(d_source)) => d_source,
+                    (None, None) => return,
+                };
+                let ([Some(source), Some(kept), Some(coefficients), d_target], goal) =
+                    self.arena.read_others_write([source, moments, map, d_output], goal)
+                else {
+                    unreachable!("only the gradient is overwritten")
+                };
                 let (mean, inverse_deviation) = kept.split_at(kept.len() / 2);
-                let saved =
-                    batch_norm::Saved { source, gamma: required(Role::Gamma), mean, inverse_deviation };
-                let [d_gamma, d_beta] = gradients.of_two(entries, index, [Role::Gamma, Role::Beta]);
-                batch_norm::backward(pool, saved, d_target, d_source, store, partials, d_gamma, d_beta);
+                let (scale, shift) = coefficients.split_at(mean.len());
+                let rectifier = planned.followers.rectifier;
+                let rectified = rectifier.map(|node| {
+                    let slopes = node::required(entries, parameters.trained(), node, Role::Slope);
+                    batch_norm::Rectified { scale, shift, slopes }
+                });
+                let gamma = required(Role::Gamma);
+                let saved = batch_norm::Saved { source, gamma, mean, inverse_deviation, rectified };
+                let norm = [(index, Role::Gamma), (index, Role::Beta)];
+                let into = match rectifier {
+                    None => {
+                        let [d_gamma, d_beta] = gradients.of_several(entries, norm);
+                        batch_norm::ParameterGradients { d_gamma, d_beta, d_slopes: None }
+                    }
+                    Some(node) => {
+                        let all = [norm[0], norm[1], (node, Role::Slope)];
+                        let [d_gamma, d_beta, d_slopes] = gradients.of_several(entries, all);
+                        batch_norm::ParameterGradients { d_gamma, d_beta, d_slopes: Some(d_slopes) }
+                    }
+                };
+                match (planned.pending, d_target) {
+                    (Some(_), Some(d_target)) => {
+                        batch_norm::reduce(pool, saved, d_target, partials, into, goal);
+                    }
+                    _ => batch_norm::backward(pool, saved, d_target, goal, store, partials, into),
+                }
             }
             Op::PRelu(_) => {
                 let Some((d_source, store)) = d_source else { return };
                 let Some(d_slopes) = gradients.of(entries, index, Role::Slope) else { return };
-                let ([source, d_target], d_source) = self.arena.read_write([source, d_output], d_source);
+                let ([Some(source), d_target], d_source) =
+                    self.arena.read_others_write([source, d_output], d_source)
+                else {
+                    unreachable!("only the gradient is overwritten")
+                };
                 let slopes = required(Role::Slope);
                 prelu::backward(pool, source, slopes, d_target, d_source, store, partials, d_slopes);
             }
@@ -340,6 +486,24 @@ impl TrainingPlan {
             other => unreachable!("{} is refused when a plan is made", other.name()),
         }
     }
+}
+
+fn step_time(network: &Network, shapes: &[Shape], nodes: &[Planned], batch: usize, index: usize) -> StepTime {
+    let node = &network.nodes[index];
+    let (mut kind, multiply_adds) = match nodes[index].geometry {
+        Some((geometry, kind)) => times::convolution(&geometry, kind),
+        None => (node.op.name().to_owned(), 0),
+    };
+    let inputs = node.inputs.iter().map(|&source| network.shape_of(source, shapes).elements());
+    let mut floats = batch * (inputs.sum::<usize>() + shapes[index].elements());
+    for follower in nodes[index].followers.nodes() {
+        kind.push_str(" + ");
+        kind.push_str(network.nodes[follower].op.name());
+    }
+    if nodes[index].followers.sum.is_some() {
+        floats += batch * shapes[index].elements();
+    }
+    StepTime::new(&node.name, kind, multiply_adds, floats)
 }
 
 fn value_of(source: Source, image: Value, nodes: &[Planned]) -> Value {
@@ -372,260 +536,5 @@ fn running<'a>(entries: &[Entry], statistics: &'a mut [f32], node: usize) -> [&'
     }
 }
 
-/// Decides where every gradient of an activation lies, from the last node to the first.
-///
-/// A sum hands its gradient to both summands unchanged. The earlier one takes over the memory; the other reads
-/// the same memory where that is safe, and gets a copy where it is not: see [`may_share`].
-fn plan_gradients(
-    network: &Network,
-    shapes: &[Shape],
-    batch: usize,
-    layout: &mut Layout,
-    nodes: &mut [Planned],
-) {
-    let count = nodes.len();
-    if let Some(last) = nodes.last_mut() {
-        last.d_output = Some(layout.value(batch * shapes[count - 1].elements(), count));
-    }
-    for index in (0..count).rev() {
-        let Some(d_output) = nodes[index].d_output else { continue };
-        let step = backward_step(count, index);
-        layout.touch(d_output, step);
-        let inputs = &network.nodes[index].inputs;
-        let mut d_sources = vec![None; inputs.len()];
-        let mut order: Vec<usize> = (0..inputs.len()).collect();
-        order.sort_by_key(|&input| match inputs[input] {
-            Source::Image => 0,
-            Source::Node(node) => node,
-        });
-        for (rank, &input) in order.iter().enumerate() {
-            let Source::Node(source) = inputs[input] else { continue };
-            let share = matches!(network.nodes[index].op, Op::Add)
-                && nodes[source].d_output.is_none()
-                && may_share(network, index, inputs, rank, source);
-            if share {
-                nodes[source].d_output = Some(d_output);
-                continue;
-            }
-            d_sources[input] = Some(match nodes[source].d_output {
-                Some(value) => {
-                    layout.touch(value, step);
-                    (value, Store::Add)
-                }
-                None => {
-                    let value = layout.value(batch * shapes[source].elements(), step);
-                    nodes[source].d_output = Some(value);
-                    (value, Store::Replace)
-                }
-            });
-        }
-        nodes[index].d_sources = d_sources;
-    }
-}
-
-/// Whether summand `source`, the `rank`-th by position of the sum `index`, may use the sum's gradient as its own.
-///
-/// The earlier summand owns that memory from then on: its other readers will add to it. The later one may only
-/// read it, and must have done so before: each of those readers must come before it, and it may not be one of
-/// them. Nor may it have other readers of its own, or be a sum, which would hand the memory on.
-fn may_share(network: &Network, index: usize, inputs: &[Source], rank: usize, source: usize) -> bool {
-    if inputs[0] == inputs[1] {
-        return false;
-    }
-    let other = if inputs[0] == Source::Node(source) { inputs[1] } else { inputs[0] };
-    let Source::Node(earlier) = other else { return true };
-    if rank == 0 {
-        return true;
-    }
-    let readers = |node: usize| {
-        let reads = move |reader: &usize| network.nodes[*reader].inputs.contains(&Source::Node(node));
-        (0..network.nodes.len()).filter(reads).filter(move |&reader| reader != index)
-    };
-    readers(earlier).all(|reader| reader < source)
-        && readers(source).next().is_none()
-        && !matches!(network.nodes[source].op, Op::Add)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::reference;
-    use crate::testing::Numbers;
-    use net::{BatchNorm, Convolution, Dropout, Init, Input, Linear, Node, PRelu, Weights, initialise};
-
-    /// Nodes by name, each reading the nodes named; `image` is the image.
-    fn network(nodes: &[(&str, Op, &[&str])]) -> Network {
-        let find = |name: &str| match nodes.iter().position(|node| node.0 == name) {
-            Some(index) => Source::Node(index),
-            None => Source::Image,
-        };
-        let nodes = nodes
-            .iter()
-            .map(|(name, op, inputs)| Node {
-                name: (*name).to_owned(),
-                op: op.clone(),
-                inputs: inputs.iter().map(|input| find(input)).collect(),
-            })
-            .collect();
-        let network = Network { name: "test".to_owned(), input: Input { height: 9, width: 8 }, nodes };
-        network.check().unwrap();
-        network
-    }
-
-    fn convolution(out_channels: usize, stride: usize, groups: usize, bias: bool) -> Op {
-        let init = Init::Gaussian { deviation: 0.3 };
-        Op::Convolution(Convolution { out_channels, kernel: [3, 3], stride, padding: 1, groups, bias, init })
-    }
-
-    fn linear(out_features: usize) -> Op {
-        Op::Linear(Linear { out_features, bias: true, init: Init::Gaussian { deviation: 0.1 } })
-    }
-
-    const NORM: Op = Op::BatchNorm(BatchNorm { epsilon: 1e-5, momentum: 0.1 });
-    const PRELU: Op = Op::PRelu(PRelu { init: 0.25 });
-
-    /// Every operation, and every way in which gradients share memory.
-    fn networks() -> Vec<Network> {
-        vec![
-            network(&[
-                ("open", convolution(6, 2, 1, true), &["image"]),
-                ("prelu", PRELU, &["open"]),
-                ("first", convolution(6, 1, 1, false), &["prelu"]),
-                ("first_prelu", PRELU, &["first"]),
-                ("unit", Op::Add, &["prelu", "first_prelu"]),
-                ("narrow", convolution(7, 2, 1, true), &["unit"]),
-                ("fc", linear(5), &["narrow"]),
-            ]),
-            network(&[
-                ("open", convolution(4, 1, 1, false), &["image"]),
-                ("norm", NORM, &["open"]),
-                ("inner", convolution(5, 2, 1, false), &["norm"]),
-                ("inner_norm", NORM, &["inner"]),
-                ("short", convolution(5, 2, 1, false), &["norm"]),
-                ("short_norm", NORM, &["short"]),
-                ("unit", Op::Add, &["inner_norm", "short_norm"]),
-                ("depthwise", convolution(5, 2, 5, true), &["unit"]),
-                ("dropout", Op::Dropout(Dropout { probability: 0.3 }), &["depthwise"]),
-                ("fc", linear(6), &["dropout"]),
-                ("feature", NORM, &["fc"]),
-            ]),
-            // A summand that reads the other one directly, a doubled value, and a sum of a sum with many readers.
-            network(&[
-                ("open", convolution(4, 2, 1, true), &["image"]),
-                ("direct", convolution(4, 1, 1, false), &["open"]),
-                ("first", Op::Add, &["open", "direct"]),
-                ("double", Op::Add, &["first", "first"]),
-                ("second", Op::Add, &["double", "first"]),
-                ("third", Op::Add, &["open", "second"]),
-                ("prelu", PRELU, &["third"]),
-                ("last", Op::Add, &["second", "prelu"]),
-                ("fc", linear(3), &["last"]),
-            ]),
-        ]
-    }
-
-    const BATCH: usize = 3;
-
-    fn pixels(network: &Network) -> Vec<u8> {
-        let mut numbers = Numbers::new(4);
-        let len = BATCH * network.image_shape().elements();
-        (0..len).map(|_| (128.0 + 127.0 * numbers.next()) as u8).collect()
-    }
-
-    /// `net::initialise` leaves slopes, gammas and betas constant; the test wants every value different.
-    fn weights(network: &Network) -> Weights {
-        let mut weights = initialise(network, 5);
-        let mut numbers = Numbers::new(6);
-        for tensor in weights.0.values_mut() {
-            tensor.values.iter_mut().for_each(|value| *value += 0.2 * numbers.next());
-        }
-        weights
-    }
-
-    const SEED: u64 = 99;
-
-    #[test]
-    fn features_and_gradients_are_those_of_the_definition() {
-        for network in networks() {
-            let (bytes, weights) = (pixels(&network), weights(&network));
-            let mut numbers = Numbers::new(8);
-            let d_features = numbers.vector(BATCH * network.feature_dimension());
-            let objective = |weights: &Weights| -> f64 {
-                let features = reference::features(&network, weights, &bytes, BATCH, SEED);
-                features.iter().zip(&d_features).map(|(feature, d)| feature * f64::from(*d)).sum()
-            };
-            for threads in [1, 2] {
-                let pool = Pool::new(threads).unwrap();
-                let mut parameters = Parameters::from_weights(&network, &weights).unwrap();
-                let mut plan = TrainingPlan::new(&pool, &network, BATCH).unwrap();
-                let mut gradients = Gradients::zeros(&parameters);
-                let pixels = Pixels { bytes: &bytes, mean: [127.5; 3], scale: [128.0; 3] };
-                let features = plan.forward(&pool, &mut parameters, pixels, SEED).to_vec();
-                let expected = reference::features(&network, &weights, &bytes, BATCH, SEED);
-                for (actual, expected) in features.iter().zip(&expected) {
-                    assert!((f64::from(*actual) - expected).abs() < 1e-4, "{actual} against {expected}");
-                }
-                plan.backward(&pool, &parameters, &d_features, &mut gradients);
-                let named = parameters.trained_to_weights(gradients.values());
-                for (name, gradient) in named.iter() {
-                    for index in (0..gradient.values.len()).step_by(1 + gradient.values.len() / 7) {
-                        let step = 1e-5;
-                        let at = |by: f64| {
-                            let mut moved = weights.clone();
-                            let value = &mut moved.get_mut(name).unwrap().values[index];
-                            let start = *value;
-                            *value = (f64::from(start) + by) as f32;
-                            let taken = f64::from(*value) - f64::from(start);
-                            (objective(&moved), taken)
-                        };
-                        // Steps that f32 can represent: the slope is taken over those really made.
-                        let ((up, up_by), (down, down_by)) = (at(step * 100.0), at(-step * 100.0));
-                        let slope = (up - down) / (up_by - down_by);
-                        let actual = f64::from(gradient.values[index]);
-                        let scale = slope.abs().max(1.0);
-                        assert!((actual - slope).abs() < 5e-3 * scale, "{name}[{index}]: {actual}, {slope}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn gradients_of_two_passes_add_up_and_threads_do_not_change_a_bit() {
-        for network in networks() {
-            let (bytes, weights) = (pixels(&network), weights(&network));
-            let run = |threads: usize, passes: usize| {
-                let pool = Pool::new(threads).unwrap();
-                let mut parameters = Parameters::from_weights(&network, &weights).unwrap();
-                let mut plan = TrainingPlan::new(&pool, &network, BATCH).unwrap();
-                let mut gradients = Gradients::zeros(&parameters);
-                for _ in 0..passes {
-                    let pixels = Pixels { bytes: &bytes, mean: [127.5; 3], scale: [128.0; 3] };
-                    let d_features = plan.forward(&pool, &mut parameters, pixels, SEED).to_vec();
-                    plan.backward(&pool, &parameters, &d_features, &mut gradients);
-                }
-                gradients.values().to_vec()
-            };
-            let once = run(1, 1);
-            assert_eq!(once, run(2, 1));
-            assert_eq!(once, run(3, 1));
-            let twice: Vec<f32> = once.iter().map(|value| value + value).collect();
-            for (actual, expected) in run(2, 2).iter().zip(&twice) {
-                assert!((actual - expected).abs() <= 1e-5 * expected.abs().max(1.0), "{actual}, {expected}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_the_engine_cannot_run_is_refused_by_name() {
-        let pool = Pool::new(1).unwrap();
-        let grouped =
-            network(&[("grouped", convolution(6, 1, 3, false), &["image"]), ("fc", linear(2), &["grouped"])]);
-        // Three groups over three channels but twice as many outputs: neither full nor depthwise.
-        let error = TrainingPlan::new(&pool, &grouped, 2).unwrap_err();
-        assert_eq!(error, PlanError::Groups { node: "grouped".to_owned(), groups: 3, channels: 3 });
-        let norm = network(&[("fc", linear(4), &["image"]), ("norm", NORM, &["fc"])]);
-        let error = TrainingPlan::new(&pool, &norm, 1).unwrap_err();
-        assert_eq!(error, PlanError::BatchOfOne { node: "norm".to_owned(), batch: 1 });
-    }
-}
+mod tests;

@@ -38,6 +38,14 @@ pub enum NpzProblem {
         /// Bytes that are there.
         found: usize,
     },
+    /// Another number of names than of vectors.
+    #[error("there must be one name for each of the {vectors} vectors, there are: {names}")]
+    Names {
+        /// Number of vectors.
+        vectors: usize,
+        /// Number of names.
+        names: usize,
+    },
     /// A name is no text.
     #[error("a name must be text, unlike number: {0}")]
     Name(usize),
@@ -48,7 +56,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Vec<String>, Vec<f32>, usize), NpzP
     let embeddings = array(bytes, "embeddings", "embeddings.npy")?;
     let names = array(bytes, "names", "names.npy")?;
     let (values, dimension) = embeddings.floats()?;
-    Ok((names.texts()?, values, dimension))
+    // Each name is a text of its own, so there is no memory for them before they are as many as the vectors.
+    let vectors = values.len().checked_div(dimension).unwrap_or(0);
+    match names.shape().as_deref() {
+        Some(&[found]) if found != vectors => Err(NpzProblem::Names { vectors, names: found }),
+        _ => Ok((names.texts()?, values, dimension)),
+    }
 }
 
 struct Array {
@@ -58,7 +71,7 @@ struct Array {
 }
 
 fn array(bytes: &[u8], name: &'static str, file: &str) -> Result<Array, NpzProblem> {
-    let content = zip::entry(bytes, file)?.ok_or(NpzProblem::Absent(name))?;
+    let mut content = zip::entry(bytes, file)?.ok_or(NpzProblem::Absent(name))?;
     let split = || {
         let version = *content.strip_prefix(b"\x93NUMPY")?.first()?;
         let (at, length): (usize, usize) = match version {
@@ -67,10 +80,11 @@ fn array(bytes: &[u8], name: &'static str, file: &str) -> Result<Array, NpzProbl
             _ => return None,
         };
         let header = str::from_utf8(content.get(at..at.checked_add(length)?)?).ok()?;
-        Some((header.trim().to_owned(), content[at + length..].to_vec()))
+        Some((header.trim().to_owned(), at + length))
     };
-    let (header, data) = split().ok_or(NpzProblem::Header(name))?;
-    Ok(Array { name, header, data })
+    let (header, start) = split().ok_or(NpzProblem::Header(name))?;
+    content.drain(..start);
+    Ok(Array { name, header, data: content })
 }
 
 impl Array {
@@ -134,12 +148,14 @@ impl Array {
             return Err(self.unfit(wanted));
         };
         let width = |prefix: &str| kind.strip_prefix(prefix).and_then(|width| width.parse::<usize>().ok());
-        let (width, character) = match (width("<U"), width("|S")) {
+        let (width, character): (usize, usize) = match (width("<U"), width("|S")) {
             (Some(width @ 1..), _) => (width, 4),
             (_, Some(width @ 1..)) => (width, 1),
             _ => return Err(self.unfit(wanted)),
         };
         self.check(rows.checked_mul(width), character)?;
+        // A width that no number holds fits the bytes where there are no rows.
+        let size = width.checked_mul(character).ok_or_else(|| self.unfit(wanted))?;
         let text = |(row, bytes): (usize, &[u8])| {
             let text = if character == 1 {
                 String::from_utf8(bytes.to_vec()).ok()
@@ -150,6 +166,6 @@ impl Array {
             let text = text.ok_or(NpzProblem::Name(row))?;
             Ok(text.trim_end_matches('\0').to_owned())
         };
-        self.data.chunks_exact(width * character).enumerate().map(text).collect()
+        self.data.chunks_exact(size).enumerate().map(text).collect()
     }
 }

@@ -22,10 +22,24 @@ pub enum ZipProblem {
     /// An entry lies outside the file, is encrypted or compressed in another way than by deflate.
     #[error("entry cannot be read, it must be stored or deflated: {0}")]
     Entry(String),
+    /// An entry is much larger unpacked than any file of embeddings.
+    #[error("entry has {size} bytes unpacked, more than a file of embeddings of this size: {name}")]
+    Bomb {
+        /// Its name.
+        name: String,
+        /// Its size by the directory.
+        size: usize,
+    },
     /// The archive is too large for the plain format.
     #[error("archive of more than 4 GiB or 65534 entries")]
     TooLarge,
 }
+
+/// Times the bytes of the whole archive that one entry may have unpacked, beside [`UNPACKED_BYTES_FREE`]. Vectors
+/// hardly shrink, and names, which shrink, are a small part of a file of embeddings.
+const EXPANSION_AT_MOST: usize = 4;
+/// Bytes that an entry of any archive may have.
+const UNPACKED_BYTES_FREE: usize = 8 << 20;
 
 /// The bytes of one entry; `None` where the archive has no such entry.
 pub(super) fn entry(bytes: &[u8], wanted: &str) -> Result<Option<Vec<u8>>, ZipProblem> {
@@ -45,6 +59,10 @@ pub(super) fn entry(bytes: &[u8], wanted: &str) -> Result<Option<Vec<u8>>, ZipPr
         let name_at = position + ENTRY_BYTES;
         let name = bytes.get(name_at..name_at + lengths[0]).ok_or(ZipProblem::Directory)?;
         if name == wanted.as_bytes() {
+            let size = number::<4>(record, 24);
+            if size > bytes.len().saturating_mul(EXPANSION_AT_MOST).saturating_add(UNPACKED_BYTES_FREE) {
+                return Err(ZipProblem::Bomb { name: wanted.to_owned(), size });
+            }
             let content = content(bytes, record);
             return content.map(Some).ok_or_else(|| ZipProblem::Entry(wanted.to_owned()));
         }

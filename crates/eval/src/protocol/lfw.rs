@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::lines::{Line, Lines};
-use super::{CUT, FoldOrigin, ImageTable, Kind, LineProblem, Pair, Protocol, ProtocolError, cut};
+use super::{
+    CUT, FOLDS_AT_MOST, FoldOrigin, ImageTable, Kind, LineProblem, Pair, Protocol, ProtocolError, cut,
+};
 
 impl Protocol {
     /// Reads a pair file in the format of LFW.
@@ -32,6 +34,9 @@ impl Protocol {
             pairs.push(read_pair(&lines, line, &mut images)?);
         }
         let (folds, fold_origin) = match numbers.as_deref() {
+            Some(&[folds, _]) if folds > FOLDS_AT_MOST => {
+                return Err(lines.blame(header, LineProblem::TooManyFolds(folds)));
+            }
             Some(&[folds, each]) => {
                 number_folds(&lines, &mut pairs, folds, each)?;
                 (folds, FoldOrigin::File)

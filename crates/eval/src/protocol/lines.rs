@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::{LineProblem, ProtocolError};
 
+/// Longest line. The name of an image can become that of all images of a person, so it must not be long.
+const LINE_BYTES_AT_MOST: usize = 2048;
+
 /// A text file as numbered lines, without line ends, trailing blanks, a byte order mark, or blank lines at its end.
 pub(super) struct Lines {
     path: PathBuf,
@@ -38,6 +41,10 @@ impl Lines {
         let mut lines = Vec::new();
         for (index, bytes) in bytes.trim_ascii_end().split(|&byte| byte == b'\n').enumerate() {
             let number = index + 1;
+            if bytes.len() > LINE_BYTES_AT_MOST {
+                let text = String::from_utf8_lossy(&bytes[..LINE_BYTES_AT_MOST]);
+                return Err(self.blame(Line { number, text: &text }, LineProblem::TooLong));
+            }
             let text = str::from_utf8(bytes.trim_ascii_end()).map_err(|_| {
                 let text = String::from_utf8_lossy(bytes);
                 self.blame(Line { number, text: &text }, LineProblem::NotText)

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::lines::{Line, Lines};
-use super::{CUT, ImageTable, Kind, LineProblem, Pair, Protocol, ProtocolError, cut};
+use super::{CUT, FOLDS_AT_MOST, ImageTable, Kind, LineProblem, Pair, Protocol, ProtocolError, cut};
 use crate::embeddings::without_ending;
 
 impl Protocol {
@@ -84,9 +84,6 @@ impl Protocol {
         reading.finish(&lines)
     }
 }
-
-/// Most folds that a list may have.
-const FOLDS_AT_MOST: usize = 1000;
 
 #[derive(Default)]
 struct Reading {

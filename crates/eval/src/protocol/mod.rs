@@ -261,6 +261,12 @@ pub enum LineProblem {
     /// A pair of two people names one person twice.
     #[error("a pair of two people names the same person twice")]
     SamePerson,
+    /// A line is longer than two paths.
+    #[error("a line may have 2048 bytes, this one is longer")]
+    TooLong,
+    /// More folds than a list may have.
+    #[error("a protocol may have 1000 folds, this one says {0}")]
+    TooManyFolds(usize),
     /// A blank line between others.
     #[error("a blank line stands between the pairs")]
     Blank,
@@ -268,6 +274,9 @@ pub enum LineProblem {
     #[error("the line is not UTF-8 text")]
     NotText,
 }
+
+/// Most folds of a file that defines them.
+pub(crate) const FOLDS_AT_MOST: usize = 1000;
 
 /// Folds that a file without folds is cut into.
 const CUT: usize = 10;

@@ -6,6 +6,7 @@ mod combined;
 mod cosface;
 mod curricularface;
 mod magface;
+mod moved;
 mod multiple_angle;
 pub(crate) mod parameters;
 pub(crate) mod sphereface;
@@ -295,15 +296,6 @@ impl Loss {
         let follows_norm = matches!(self, Self::MagFace { .. } | Self::AdaFace { .. });
         assert!(!follows_norm, "the margin of {} needs the norm of the feature", self.name());
         self.target_of(cosine, f64::NAN)
-    }
-
-    /// Whether `psi(c_y)` alone sets this loss apart from cross-entropy over cosines or products: other logits are as
-    /// they are, no norm enters the margin, and nothing is carried from batch to batch.
-    pub fn is_of_target_cosine_alone(&self) -> bool {
-        !matches!(
-            self,
-            Self::LSoftmax { .. } | Self::CurricularFace { .. } | Self::MagFace { .. } | Self::AdaFace { .. }
-        )
     }
 
     /// What the cosine to another class becomes, beside a target of `psi`.

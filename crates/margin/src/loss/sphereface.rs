@@ -1,5 +1,6 @@
 //! The multiplicative angular margin and the annealing of its lambda.
 
+use super::parameters::RangeError;
 use super::{Target, multiple_angle};
 
 /// Target logit of A-Softmax before the scale `|x|`: `(lambda c + psi(theta)) / (1 + lambda)`
@@ -34,6 +35,22 @@ impl Default for LambdaSchedule {
 }
 
 impl LambdaSchedule {
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// The first one outside its range.
+    pub fn check(&self) -> Result<(), RangeError> {
+        let require = |parameter, value: f64, bound, holds: bool| match holds && value.is_finite() {
+            true => Ok(()),
+            false => Err(RangeError { loss: "lambda", parameter, value, bound }),
+        };
+        let Self { base, gamma, power, minimum } = *self;
+        require("minimum", minimum, "from 0 and finite", minimum >= 0.0)?;
+        require("base", base, "from the minimum and finite", base >= minimum)?;
+        require("gamma", gamma, "above 0 and finite", gamma > 0.0)?;
+        require("power", power, "above 0 and finite", power > 0.0)
+    }
+
     /// Lambda at an iteration, counted from 0.
     pub fn at(&self, iteration: u64) -> f64 {
         (self.base * (1.0 + self.gamma * iteration as f64).powf(-self.power)).max(self.minimum)

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Checks a node's settings and returns the shape of its output.
-pub(crate) fn output_shape(node: &Node, inputs: &[Shape]) -> Result<Shape, NetworkError> {
+pub(super) fn output_shape(node: &Node, inputs: &[Shape]) -> Result<Shape, NetworkError> {
     let input = inputs[0];
     match &node.op {
         Op::Convolution(convolution) => convolution_shape(node, convolution, input),

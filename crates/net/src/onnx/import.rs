@@ -256,7 +256,8 @@ fn listed(problems: &BTreeMap<String, Vec<String>>) -> Vec<String> {
 
 /// The one input that is no weight, and the image that it stands for.
 fn image(graph: &GraphProto, open: Input) -> Result<(&str, Activation), String> {
-    let is_weight = |input: &ValueInfoProto| graph.initializer.iter().any(|tensor| tensor.name == input.name);
+    let weights: BTreeSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let is_weight = |input: &ValueInfoProto| weights.contains(input.name.as_str());
     let mut inputs = graph.input.iter().filter(|input| !is_weight(input));
     let (Some(input), None) = (inputs.next(), inputs.next()) else {
         return Err(format!("{} inputs", graph.input.iter().filter(|input| !is_weight(input)).count()));

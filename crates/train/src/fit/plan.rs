@@ -15,6 +15,9 @@ use crate::learner::{Learner, Update};
 use crate::recipe::{self, CheckedRecipe, Length};
 use crate::schedule::{LossSchedule, Schedule, Shape};
 
+/// Steps between two looks at what costs too much for every step.
+const MEASURE_EVERY: u64 = 50;
+
 /// Batches that are made ahead of the step in progress.
 const BATCHES_AHEAD: usize = 4;
 
@@ -72,7 +75,8 @@ impl Plan {
             parts: recipe.optimizer.accumulate,
             classes,
             schedule: Schedule { base: recipe.optimizer.learning_rate, warm_up, steps, shape },
-            losses: LossSchedule::new(checked.loss(), in_steps(recipe.loss.margin_warm_up)),
+            losses: LossSchedule::new(checked.loss(), in_steps(recipe.loss.margin_warm_up))
+                .with_lambda(checked.lambda_schedule()),
             identity: Identity {
                 recipe: fingerprint::of_recipe(checked),
                 network: fingerprint::of_network(checked.network()),
@@ -110,6 +114,10 @@ impl Plan {
         step == self.steps || step.is_multiple_of(self.save_every)
     }
 
+    pub(super) fn measures_after(&self, step: u64) -> bool {
+        step == self.steps || step.is_multiple_of(MEASURE_EVERY)
+    }
+
     pub(super) fn validates_after(&self, step: u64) -> bool {
         self.validate_every.is_some_and(|every| step == self.steps || step.is_multiple_of(every))
     }
@@ -144,7 +152,7 @@ impl Plan {
             learning_rate,
             margin: parameters.m,
             scale: parameters.s,
-            mean_target_cosine: loss.normalises_weights().then_some(update.mean_target),
+            mean_target_cosine: Some(update.mean_target),
             satisfied: update.satisfied,
             gradient_norm: update.gradient_norm,
             timing: Pace {
@@ -185,16 +193,12 @@ impl Plan {
 
 fn card(checked: &CheckedRecipe, store: &Store) -> Card {
     let (network, recipe, catalogue) = (checked.network(), checked.recipe(), store.catalogue());
-    let parameters = checked.loss().parameters();
-    let letters = [
-        ("s", parameters.s),
-        ("m", parameters.m),
-        ("m1", parameters.m1),
-        ("m2", parameters.m2),
-        ("m3", parameters.m3),
-        ("lambda", parameters.lambda),
-    ];
-    let given = letters.into_iter().filter_map(|(letter, value)| Some((letter.to_owned(), value?)));
+    let given = checked
+        .loss()
+        .parameters()
+        .named()
+        .into_iter()
+        .filter_map(|(letter, value)| Some((letter.to_owned(), value?)));
     Card {
         network: network.name.clone(),
         preprocessing: Preprocessing {
@@ -219,7 +223,10 @@ fn card(checked: &CheckedRecipe, store: &Store) -> Card {
         }),
         calibration: None,
         licence: None,
-        notes: String::new(),
+        notes: match recipe.run.precision.on(engine::Isa::detect()) {
+            engine::Precision::F32 => String::new(),
+            engine::Precision::Bf16 => "trained with the operands of products rounded to bf16".to_owned(),
+        },
         created_by: concat!("cosface ", env!("CARGO_PKG_VERSION")).to_owned(),
     }
 }

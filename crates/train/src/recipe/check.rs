@@ -2,13 +2,14 @@
 
 use std::fmt::Display;
 
+use engine::MOST_SUB_CENTRES;
 use margin::advice::{Advice, advise};
 use net::ArchitectureError;
 
 use super::decode::nearest;
 use super::error::RecipeError;
 use super::length::Length;
-use super::sections::{Precision, Recipe, Shape};
+use super::sections::{LambdaFall, Recipe, Shape};
 use super::tree::{Place, Tree};
 use crate::schedule::LossSchedule;
 
@@ -63,10 +64,16 @@ impl CheckedRecipe {
         &self.network
     }
 
-    /// The loss it describes, at the end of a margin warm-up.
+    /// The loss it describes, at the end of its schedules.
     #[must_use]
     pub fn loss(&self) -> margin::Loss {
         self.loss
+    }
+
+    /// How the loss's lambda falls, if it does.
+    #[must_use]
+    pub fn lambda_schedule(&self) -> Option<margin::LambdaSchedule> {
+        self.recipe.loss.lambda_schedule.map(LambdaFall::schedule)
     }
 
     /// The recipe as TOML with every default written out: what a run directory keeps.
@@ -231,10 +238,6 @@ fn check_run(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
     if run.seed > i64::MAX as u64 {
         return Err(range.refuse("run.seed", "must be below 2^63, the limit of TOML", run.seed));
     }
-    if run.precision == Precision::Bf16 {
-        let rule = "must be f32 or auto, because this version has no bf16 arithmetic";
-        return Err(range.refuse("run.precision", rule, "bf16"));
-    }
     range.some_time("run.checkpoints.every", run.checkpoints.every)?;
     range.at_least_one("run.checkpoints.keep", run.checkpoints.keep)?;
     if let Some(validation) = &recipe.validation {
@@ -243,14 +246,20 @@ fn check_run(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
     Ok(())
 }
 
-/// Losses that `margin` defines and the engine's head does not compute yet.
-const DEFINED_ONLY: [&str; 4] = ["l-softmax", "curricularface", "magface", "adaface"];
-
 fn check_loss(recipe: &Recipe, range: &Range<'_>) -> Result<margin::Loss, RecipeError> {
     let settings = &recipe.loss;
-    if DEFINED_ONLY.contains(&settings.name.as_str()) {
-        let rule = "must be a loss that this version can train; `cosface loss` computes this one";
-        return Err(range.refuse("loss.name", rule, &settings.name));
+    if let Some(centres) = settings.centres.filter(|centres| !(1..=MOST_SUB_CENTRES).contains(centres)) {
+        return Err(range.refuse("loss.centres", &format!("must be from 1 to {MOST_SUB_CENTRES}"), centres));
+    }
+    if let Some(fall) = settings.lambda_schedule {
+        if let Some(lambda) = settings.lambda {
+            let rule = "cannot stand beside `loss.lambda_schedule`, which says how lambda falls";
+            return Err(range.refuse("loss.lambda", rule, lambda));
+        }
+        fall.schedule().check().map_err(|error| {
+            let key = format!("loss.lambda_schedule.{}", error.parameter);
+            range.refuse(&key, &format!("must be {}", error.bound), error.value)
+        })?;
     }
     let parameters = margin::Parameters {
         s: settings.s,
@@ -258,8 +267,14 @@ fn check_loss(recipe: &Recipe, range: &Range<'_>) -> Result<margin::Loss, Recipe
         m1: settings.m1,
         m2: settings.m2,
         m3: settings.m3,
-        lambda: settings.lambda,
-        ..margin::Parameters::default()
+        lambda: settings.lambda.or(settings.lambda_schedule.map(|fall| fall.minimum)),
+        h: settings.h,
+        rate: settings.rate,
+        m_low: settings.m_low,
+        m_high: settings.m_high,
+        norm_low: settings.norm_low,
+        norm_high: settings.norm_high,
+        lambda_g: settings.lambda_g,
     };
     let loss = margin::Loss::from_parameters(&settings.name, &parameters).map_err(|source| {
         let key = match &source {

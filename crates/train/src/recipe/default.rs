@@ -42,8 +42,17 @@ pub fn for_folder(tree: &Path) -> Recipe {
             m2: None,
             m3: None,
             lambda: None,
+            h: None,
+            rate: None,
+            m_low: None,
+            m_high: None,
+            norm_low: None,
+            norm_high: None,
+            lambda_g: None,
             // From random weights m = 0.35 can stall at the start, which others cure by "softmax first".
+            centres: None,
             margin_warm_up: Length::Epochs(5.0),
+            lambda_schedule: None,
         },
         optimizer: Optimizer { clip_norm: 5.0, ..Optimizer::default() },
         schedule: Schedule {

@@ -1,5 +1,8 @@
 //! Everything that can be wrong with a recipe.
 
+use std::path::PathBuf;
+
+use super::RECIPE_BYTES_AT_MOST;
 use super::tree::Place;
 
 /// Why a recipe was refused. Every variant that concerns a value names the place where it was written.
@@ -8,6 +11,14 @@ pub enum RecipeError {
     /// The file cannot be read.
     #[error("cannot read the recipe")]
     Read(#[source] std::io::Error),
+    /// The file is larger than any recipe.
+    #[error("a recipe may have {RECIPE_BYTES_AT_MOST} bytes, {} has: {bytes}", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
     /// The text is not TOML; the source shows line and column.
     #[error("{origin}: not valid TOML")]
     Syntax {

@@ -111,12 +111,68 @@ pub struct LossSettings {
     /// Cosine margin, of `combined`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub m3: Option<f64>,
-    /// Weight of the plain cosine, of `sphereface`.
+    /// Weight of the plain cosine, of `sphereface`, `sphereface-normalised` and `l-softmax`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lambda: Option<f64>,
+    /// How far a deviation of the norms moves the margin, of `adaface`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub h: Option<f64>,
+    /// Share of a new batch in the running means, of `curricularface` and `adaface`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// Margin in radians at the lowest norm, of `magface`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub m_low: Option<f64>,
+    /// Margin in radians at the highest norm, of `magface`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub m_high: Option<f64>,
+    /// Lowest norm, of `magface`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm_low: Option<f64>,
+    /// Highest norm, of `magface`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm_high: Option<f64>,
+    /// Weight of the penalty of small norms, of `magface`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lambda_g: Option<f64>,
+    /// Centres of each person, of which the nearest counts (sub-centre ArcFace), 1 to 16; 1 unless said. 3 in the paper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub centres: Option<usize>,
     /// Time over which `m` grows from 0 in a straight line; none unless said, as in the paper.
     #[serde(default = "no_length")]
     pub margin_warm_up: Length,
+    /// How lambda falls, in place of `lambda`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lambda_schedule: Option<LambdaFall>,
+}
+
+/// `loss.lambda_schedule`: `max(minimum, base (1 + gamma step)^-power)`, the numbers of SphereFace's published training
+/// files unless said.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LambdaFall {
+    /// Lambda at the first step.
+    pub base: f64,
+    /// Speed of the fall, for each step.
+    pub gamma: f64,
+    /// Exponent of the fall.
+    pub power: f64,
+    /// Lambda never goes below this.
+    pub minimum: f64,
+}
+
+impl Default for LambdaFall {
+    fn default() -> Self {
+        let margin::LambdaSchedule { base, gamma, power, minimum } = margin::LambdaSchedule::default();
+        Self { base, gamma, power, minimum }
+    }
+}
+
+impl LambdaFall {
+    pub(crate) fn schedule(self) -> margin::LambdaSchedule {
+        let Self { base, gamma, power, minimum } = self;
+        margin::LambdaSchedule { base, gamma, power, minimum }
+    }
 }
 
 fn no_length() -> Length {
@@ -233,7 +289,7 @@ pub struct Run {
     pub batch: usize,
     /// Worker threads; 0, one for each processor, unless said. Results do not depend on it.
     pub threads: usize,
-    /// Arithmetic of the network; `f32` unless said.
+    /// Arithmetic of the products of network and head; `f32` unless said.
     pub precision: Precision,
     /// States to resume from.
     pub checkpoints: Checkpoints,
@@ -251,16 +307,28 @@ impl Default for Run {
     }
 }
 
-/// Arithmetic of the network.
+/// Arithmetic of the products of network and head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32-bit floating point everywhere.
     F32,
-    /// bfloat16 activations with 32-bit sums, weights and state.
+    /// Operands of products rounded to bfloat16, with 32-bit sums, activations, weights and state.
     Bf16,
     /// `bf16` where the processor has it.
     Auto,
+}
+
+impl Precision {
+    /// What it means on a processor with `isa`.
+    #[must_use]
+    pub fn on(self, isa: engine::Isa) -> engine::Precision {
+        match self {
+            Precision::F32 => engine::Precision::F32,
+            Precision::Bf16 => engine::Precision::Bf16,
+            Precision::Auto => engine::Precision::fastest(isa),
+        }
+    }
 }
 
 /// `[run.checkpoints]`

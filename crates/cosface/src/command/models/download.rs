@@ -39,6 +39,13 @@ pub(super) fn client() -> Agent {
 /// # Errors
 /// A server that refuses, sends other bytes, or whose connection is cut again and again; an error of the file system.
 pub(super) fn fetch(agent: &Agent, file: &RemoteFile, path: &Path) -> anyhow::Result<()> {
+    ensure!(
+        cfg!(feature = "https") || !file.url.starts_with("https:"),
+        "this program was built without HTTPS, which needs a C compiler: build it with --features https, or download \
+         the file to {} by other means, where it is verified: {}",
+        path.display(),
+        file.url
+    );
     let mut partial = Partial::open(path)?;
     let mut stage = Stage::start(&file.name, file.bytes.div_ceil(1024));
     let (mut furthest, mut idle) = (partial.bytes, 0);

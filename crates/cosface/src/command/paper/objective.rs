@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use engine::{Centres, Head, Pool, SgdStep};
 use margin::beside::{CenterLoss, ContrastiveLoss, Labelled, TripletLoss};
-use margin::{LambdaSchedule, Loss, Problem, evaluate};
+use margin::{LambdaSchedule, Loss};
 use train::schedule::Ramp;
 
 use super::faces::Faces;
@@ -52,14 +52,8 @@ impl Objective {
     /// The loss over classes with the lambda of a step.
     fn at(&self, step: u64) -> Option<Loss> {
         let lambda = self.lambda.map(|schedule| schedule.at(step));
-        self.classes.map(|loss| match (loss, lambda) {
-            (Loss::SphereFace { m, .. }, Some(lambda)) => Loss::SphereFace { m, lambda },
-            (Loss::LSoftmax { m, .. }, Some(lambda)) => Loss::LSoftmax { m, lambda },
-            (Loss::SphereFaceNormalised { s, m, .. }, Some(lambda)) => {
-                Loss::SphereFaceNormalised { s, m, lambda }
-            }
-            (loss, _) => loss,
-        })
+        let annealed = |loss: Loss| lambda.and_then(|lambda| loss.with_lambda(lambda)).unwrap_or(loss);
+        self.classes.map(annealed)
     }
 }
 
@@ -69,8 +63,6 @@ pub(super) struct Learned {
     /// Share of the margin at each step.
     margin: Ramp,
     head: Head,
-    /// Velocities of centres that the definition moves.
-    velocity: Vec<f64>,
     /// Means that [`CenterLoss`] follows, `[people, dimension]`.
     means: Vec<f64>,
 }
@@ -80,8 +72,7 @@ impl Learned {
     pub(super) fn new(objective: Objective, margin: Ramp, centres: &[f32], dimension: usize) -> Learned {
         let mut head = Head::zeros(centres.len() / dimension, dimension);
         head.weights_mut().copy_from_slice(centres);
-        let (velocity, means) = (vec![0.0; centres.len()], vec![0.0; centres.len()]);
-        Learned { objective, margin, head, velocity, means }
+        Learned { objective, margin, head, means: vec![0.0; centres.len()] }
     }
 
     pub(super) fn centres(&self) -> &[f32] {
@@ -100,13 +91,9 @@ impl Learned {
     ) -> anyhow::Result<f64> {
         let mut total = 0.0;
         d_features.fill(0.0);
-        match self.objective.at(step).map(|loss| warmed(loss, self.margin.at(step))) {
-            Some(loss) if loss.is_of_target_cosine_alone() => {
-                let centres = Centres::Descend(descent);
-                total += self.head.step(pool, &loss, features, labels, d_features, centres).loss;
-            }
-            Some(loss) => total += self.by_definition(loss, features, labels, d_features, descent)?,
-            None => {}
+        if let Some(loss) = self.objective.at(step) {
+            let (loss, centres) = (warmed(loss, self.margin.at(step)), Centres::Descend(descent));
+            total += self.head.step(pool, &loss, features, labels, d_features, centres).loss;
         }
         if let Some((weight, loss)) = self.objective.features {
             let wide: Vec<f64> = features.iter().map(|value| f64::from(*value)).collect();
@@ -127,46 +114,9 @@ impl Learned {
         }
         Ok(total)
     }
-
-    /// A step by the definition in f64, for losses that the head does not compute.
-    fn by_definition(
-        &mut self,
-        loss: Loss,
-        features: &[f32],
-        labels: &[u32],
-        d_features: &mut [f32],
-        descent: SgdStep,
-    ) -> anyhow::Result<f64> {
-        let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
-        let (features, weights) = (wide(features), wide(self.head.weights()));
-        let problem = Problem {
-            features: &features,
-            weights: &weights,
-            labels,
-            samples: labels.len(),
-            classes: self.head.classes(),
-            dimension: self.head.dimension(),
-        };
-        let found = evaluate(&loss, &problem)?;
-        for (into, value) in d_features.iter_mut().zip(&found.d_features) {
-            *into = *value as f32;
-        }
-        let [rate, momentum, decay] = [descent.rate, descent.momentum, descent.decay].map(f64::from);
-        let centres = self.head.weights_mut().iter_mut().zip(&mut self.velocity);
-        for ((centre, velocity), gradient) in centres.zip(&found.d_weights) {
-            *velocity = momentum * *velocity + (gradient + decay * f64::from(*centre));
-            *centre -= (rate * *velocity) as f32;
-        }
-        Ok(found.loss)
-    }
 }
 
 /// The loss with a share of its margin, where that margin can grow from 0.
 fn warmed(loss: Loss, share: f64) -> Loss {
-    match loss {
-        Loss::CosFace { s, m } => Loss::CosFace { s, m: share * m },
-        Loss::CosFaceRawFeatures { m } => Loss::CosFaceRawFeatures { m: share * m },
-        Loss::ArcFace { s, m, slope } => Loss::ArcFace { s, m: share * m, slope },
-        other => other,
-    }
+    loss.with_margin_share(share).unwrap_or(loss)
 }

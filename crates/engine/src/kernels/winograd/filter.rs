@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::tiles::PLANES;
 use super::transform;
-use crate::gemm::{MAX_LANES, Panels, Vector, by_vector};
+use crate::gemm::{APART, Format, MAX_LANES, Panels, Vector, by_format};
 use crate::pool::{Pool, Shared};
+use crate::precision::Precision;
 
 /// Which way the filters are to be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,25 +20,40 @@ pub(crate) enum Direction {
 /// Taps of a filter.
 const TAPS: usize = 9;
 
-/// Transformed filters: 36 times the panels of `[from, to]`, `stride` apart.
+/// Transformed filters: 36 times the panels of `[from, to]`, `stride` words apart.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Filters {
     pub(super) panels: Panels,
     pub(super) stride: usize,
+    pub(super) precision: Precision,
     inputs: usize,
     outputs: usize,
     direction: Direction,
 }
 
 impl Filters {
-    pub(crate) fn new(pool: &Pool, inputs: usize, outputs: usize, direction: Direction) -> Filters {
+    pub(crate) fn new(
+        pool: &Pool,
+        precision: Precision,
+        inputs: usize,
+        outputs: usize,
+        direction: Direction,
+    ) -> Filters {
         let (from, to) = match direction {
             Direction::Forward => (inputs, outputs),
             Direction::Backward => (outputs, inputs),
         };
-        let panels = Panels::new(pool.isa(), from, to);
+        let panels = Panels::of_words(pool.isa(), precision.words(from), to);
         // Not a multiple of a page, so that the planes of one filter do not compete for one cache set.
-        Filters { panels, stride: panels.len() + 16, inputs, outputs, direction }
+        Filters { panels, stride: panels.len() + 16, precision, inputs, outputs, direction }
+    }
+
+    /// Channels that the filters are applied to.
+    pub(super) fn from(&self) -> usize {
+        match self.direction {
+            Direction::Forward => self.inputs,
+            Direction::Backward => self.outputs,
+        }
     }
 
     /// Floats of all transforms.
@@ -63,8 +79,9 @@ impl Filters {
             #[expect(unsafe_code, reason = "transforms whole vectors")]
             // SAFETY: each task writes the rows of its own panel, which the assertion above holds.
             unsafe {
-                by_vector!(
+                by_format!(
                     pool.isa(),
+                    self.precision,
                     transform_rows,
                     (of: &Filters, weights: &[f32], index: usize, rows: [usize; 2], filters: Shared<'_, f32>)
                 );
@@ -103,11 +120,11 @@ impl Filters {
 }
 
 /// Rows whose taps are copied at a time.
-const ROWS_COPIED: usize = 16;
+const ROWS_COPIED: usize = APART;
 
 #[expect(unsafe_code, reason = "transforms whole vectors; tested against plain loops")]
 #[inline(always)]
-unsafe fn transform_rows<V: Vector>(
+unsafe fn transform_rows<V: Vector, F: Format<V>>(
     of: &Filters,
     weights: &[f32],
     index: usize,
@@ -115,37 +132,57 @@ unsafe fn transform_rows<V: Vector>(
     filters: Shared<'_, f32>,
 ) {
     let panel = of.panels.panel(index);
-    let mut taps = [[[0.0; MAX_LANES]; ROWS_COPIED]; TAPS];
+    let per_word = F::PRECISION.per_word();
+    let mut taps = [[[[0.0; MAX_LANES]; ROWS_COPIED]; TAPS]; 2];
     for vector in 0..panel.vectors {
         let column = panel.first_column + vector * V::LANES;
         let columns = column..(column + V::LANES).min(panel.first_column + panel.columns);
         let copied = of.direction == Direction::Backward || columns.len() < V::LANES;
         if columns.len() < V::LANES {
             // The lanes after the last column.
-            taps = [[[0.0; MAX_LANES]; ROWS_COPIED]; TAPS];
+            taps = [[[[0.0; MAX_LANES]; ROWS_COPIED]; TAPS]; 2];
         }
         for first in (rows[0]..rows[1]).step_by(ROWS_COPIED) {
             let here = ROWS_COPIED.min(rows[1] - first);
+            // The channels of the words' first elements, and of their second ones.
+            let channels: [(usize, usize); 2] = std::array::from_fn(|element| {
+                let start = first * per_word + element * APART;
+                (start, of.from().saturating_sub(start).min(here))
+            });
             if copied {
-                of.copy_taps(weights, [first, here], columns.clone(), &mut taps);
+                for (&(start, count), taps) in channels.iter().zip(&mut taps).take(per_word) {
+                    if count > 0 {
+                        of.copy_taps(weights, [start, count], columns.clone(), taps);
+                    }
+                }
             }
-            for row in 0..here {
-                let start = panel.start + (first + row) * panel.width + vector * V::LANES;
+            for word in first..first + here {
+                let row = word - first;
+                let start = panel.start + word * panel.width + vector * V::LANES;
                 let last = (PLANES - 1) * of.stride + start + V::LANES;
                 assert!(last <= filters.len(), "filters of {of:?}");
                 // SAFETY: the assertion holds the last of the stores, `load_some` each of the loads.
                 unsafe {
-                    let mut patch = [[V::splat(0.0); 3]; 3];
-                    for (tap, value) in patch.as_flattened_mut().iter_mut().enumerate() {
-                        *value = if copied {
-                            V::load(taps[tap][row].as_ptr())
-                        } else {
-                            V::load_some(&weights[(tap * of.inputs + first + row) * of.outputs + column..])
-                        };
-                    }
+                    let transformed = |element: usize| {
+                        let (start, count) = channels[element];
+                        let mut patch = [[V::splat(0.0); 3]; 3];
+                        if row < count {
+                            for (tap, value) in patch.as_flattened_mut().iter_mut().enumerate() {
+                                *value = if copied {
+                                    V::load(taps[element][tap][row].as_ptr())
+                                } else {
+                                    let place = (tap * of.inputs + start + row) * of.outputs + column;
+                                    V::load_some(&weights[place..])
+                                };
+                            }
+                        }
+                        transform::filter(&patch)
+                    };
+                    let values = transformed(0);
+                    let second = if per_word == 2 { transformed(1) } else { values };
                     let mut place = filters.range(0..0).as_mut_ptr().add(start);
-                    for value in transform::filter(&patch).as_flattened() {
-                        value.store(place);
+                    for (first, second) in values.as_flattened().iter().zip(second.as_flattened()) {
+                        F::store(*first, *second, place);
                         place = place.wrapping_add(of.stride);
                     }
                 }

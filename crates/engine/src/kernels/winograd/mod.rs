@@ -3,7 +3,8 @@
 //!
 //! A tile of 4 x 4 outputs reads 6 x 6 inputs. With `d` a channel's inputs and `g` a filter, its outputs are
 //! `A^T [sum over channels of (G g G^T) * (B^T d B)] A`, `*` element by element, so that the sum is one matrix
-//! product for each of the 36 elements. In f32 the error is about `1e-6` of the greatest output.
+//! product for each of the 36 elements. In f32 the error is about `1e-6` of the greatest output. In bf16 the transforms
+//! are computed in f32, rounded and multiplied with sums in f32; see `transform` for what that costs.
 
 mod filter;
 mod tiles;
@@ -18,6 +19,7 @@ use tiles::{Outputs, PLANES, Patch, Planes, Tiles};
 use super::Geometry;
 use crate::gemm::{BLOCK, Registers, Store, blocked_product};
 use crate::pool::{Pool, Shared};
+use crate::precision::Precision;
 
 /// Whether Winograd's algorithm computes this convolution at all.
 pub(crate) fn applies(geometry: &Geometry) -> bool {
@@ -29,10 +31,10 @@ pub(crate) fn count_tiles(geometry: &Geometry) -> usize {
     Tiles::new(geometry.images, geometry.target).count()
 }
 
-/// Floats of transformed activations that a task keeps in the second-level cache, unless they are those of few
+/// Words of transformed activations that a task keeps in the second-level cache, unless they are those of few
 /// tiles of registers.
 const BLOCK_FLOATS: usize = 144 * 1024;
-/// Floats of filters from which on memory rather than the last-level cache delivers them: then a task takes more
+/// Words of filters from which on memory rather than the last-level cache delivers them: then a task takes more
 /// tiles for each time that it reads them.
 const LARGE_FILTERS: usize = 4 * 1024 * 1024;
 /// With at most so many tiles, and so many floats of their transforms, all are transformed before the first
@@ -65,18 +67,17 @@ impl Tasks {
 
 /// Where the transforms of all tiles lie when they are made before the first product: blocks of tiles after one
 /// another, each with its planes.
-fn all_blocks(count: usize, each: usize, channels: usize) -> (Planes, usize) {
-    let layout = Planes::blocks(each, channels);
+fn all_blocks(precision: Precision, count: usize, each: usize, channels: usize) -> (Planes, usize) {
+    let layout = Planes::blocks(precision, each, channels);
     (layout, count.div_ceil(each) * layout.len())
 }
 
 /// Floats of workspace that [`convolve`] needs.
 pub(crate) fn convolve_workspace_len(pool: &Pool, geometry: &Geometry, shape: Filters) -> usize {
     let count = Tiles::new(geometry.images, geometry.source).count();
-    let from = shape.panels.depth;
-    match Tasks::of(pool, count, from, shape.panels.columns) {
+    match Tasks::of(pool, count, shape.panels.depth, shape.panels.columns) {
         Tasks::Tiles(_) => 0,
-        Tasks::Panels(each) => all_blocks(count, each, from).1,
+        Tasks::Panels(each) => all_blocks(shape.precision, count, each, shape.from()).1,
     }
 }
 
@@ -103,11 +104,11 @@ pub(crate) fn convolve(
     let (isa, panels) = (pool.isa(), shape.panels);
     assert!(filters.len() >= shape.len(), "{} floats for filters of {}", filters.len(), shape.len());
     let maps = |channels| Tiles::new(geometry.images, net::Shape { channels, ..geometry.source });
-    let (from, to) = (maps(panels.depth), maps(panels.columns));
+    let (from, to) = (maps(shape.from()), maps(panels.columns));
     let count = from.count();
     let tasks = Tasks::of(pool, count, panels.depth, panels.columns);
     let (Tasks::Tiles(each) | Tasks::Panels(each)) = tasks;
-    let layout = Planes::blocks(each, panels.depth);
+    let layout = Planes::blocks(shape.precision, each, shape.from());
     let stride = each * panels.panel(0).width + BLOCK;
     let outputs = Outputs { tiles: &to, target: Shared::new(target), bias, accumulate: store == Store::Add };
     let taken = |block: usize| block * each..((block + 1) * each).min(count);
@@ -170,7 +171,8 @@ fn multiply_panel(
         let left = &spread[plane * layout.stride..][..layout.stride];
         let right = &filters[plane * shape.stride + panel.start..][..depth * panel.width];
         let target = &mut products[plane * stride..][..rows * panel.width];
-        blocked_product(pool.isa(), left, [layout.tiles(), rows], depth, right, panel.width, target);
+        let arithmetic = (pool.isa(), shape.precision);
+        blocked_product(arithmetic, left, [layout.tiles(), rows], depth, right, panel.width, target);
     }
 }
 
@@ -186,13 +188,29 @@ mod tests {
     /// way in and sum with weights up to 8 * 8 on the way out, of which most cancels: some tens of roundings of
     /// `f32::EPSILON = 1.2e-7`.
     const TOLERANCE: f32 = 1e-5;
+    /// The same in bf16, whose roundings of `2^-9` the transforms of noise make six times greater, each way around
+    /// the mean of its distribution.
+    const BF16_TOLERANCE: f32 = 6e-2;
+    /// Mean square error in units of the mean square of the expected values, in bf16: a quarter of what any
+    /// misplaced element would cost.
+    const BF16_NOISE: f64 = 4e-4;
 
     #[track_caller]
-    fn assert_near(actual: &[f32], expected: &[f32], what: &str) {
+    fn assert_near(precision: Precision, actual: &[f32], expected: &[f32], what: &str) {
         assert_eq!(actual.len(), expected.len(), "{what}");
+        let tolerance = match precision {
+            Precision::F32 => TOLERANCE,
+            Precision::Bf16 => {
+                let square = |sum: f64, value: f32| sum + f64::from(value).powi(2);
+                let errors = actual.iter().zip(expected).map(|(a, e)| a - e).fold(0.0, square);
+                let noise = errors / expected.iter().copied().fold(0.0, square);
+                assert!(noise < BF16_NOISE, "{what}: relative square error {noise:e}");
+                BF16_TOLERANCE
+            }
+        };
         let greatest = expected.iter().fold(0.0f32, |greatest, value| greatest.max(value.abs()));
         for (index, (a, e)) in actual.iter().zip(expected).enumerate() {
-            assert!((a - e).abs() <= TOLERANCE * greatest, "{what}, element {index}: {a} against {e}");
+            assert!((a - e).abs() <= tolerance * greatest, "{what}, element {index}: {a} against {e}");
         }
     }
 
@@ -223,8 +241,11 @@ mod tests {
     fn every_instruction_set_agrees_with_the_plain_loops() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let pool = Pool::with_isa(2, isa).unwrap();
-            for geometry in geometries() {
-                let what = format!("{isa}, {geometry:?}");
+            let cases = geometries().into_iter().flat_map(|geometry| {
+                [Precision::F32, Precision::Bf16].map(|precision| (geometry, precision))
+            });
+            for (geometry, precision) in cases {
+                let what = format!("{isa}, {precision}, {geometry:?}");
                 let mut numbers = Numbers::new(12);
                 let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
                 let source = numbers.vector(geometry.source_len());
@@ -232,7 +253,7 @@ mod tests {
                 let bias = numbers.vector(outputs);
                 let d_target = numbers.vector(geometry.target_len());
                 let run = |direction, from: &[f32], bias: Option<&[f32]>, to: &mut [f32], store| {
-                    let shape = Filters::new(&pool, inputs, outputs, direction);
+                    let shape = Filters::new(&pool, precision, inputs, outputs, direction);
                     let mut filters = vec![f32::NAN; shape.len()];
                     shape.transform(&pool, &weights, &mut filters);
                     let len = convolve_workspace_len(&pool, &geometry, shape);
@@ -243,7 +264,7 @@ mod tests {
                 let mut target = vec![f32::NAN; geometry.target_len()];
                 run(Direction::Forward, &source, Some(&bias), &mut target, Store::Replace);
                 let expected = reference::convolution(&geometry, &source, &weights, &bias);
-                assert_near(&target, &expected, &format!("forward, {what}"));
+                assert_near(precision, &target, &expected, &format!("forward, {what}"));
 
                 let (d_source, d_weights) =
                     reference::convolution_gradients(&geometry, &source, &weights, &d_target);
@@ -251,14 +272,14 @@ mod tests {
                 let mut actual = start.clone();
                 run(Direction::Backward, &d_target, None, &mut actual, Store::Add);
                 let expected: Vec<f32> = d_source.iter().zip(&start).map(|(a, b)| a + b).collect();
-                assert_near(&actual, &expected, &format!("input gradient, {what}"));
+                assert_near(precision, &actual, &expected, &format!("input gradient, {what}"));
 
-                let mut workspace = vec![f32::NAN; workspace_len(&pool, &geometry)];
+                let mut workspace = vec![f32::NAN; workspace_len(&pool, precision, &geometry)];
                 let start = numbers.vector(weights.len());
                 let mut actual = start.clone();
-                weight_gradient(&pool, &geometry, &source, &d_target, &mut workspace, &mut actual);
+                weight_gradient(&pool, precision, &geometry, &source, &d_target, &mut workspace, &mut actual);
                 let expected: Vec<f32> = d_weights.iter().zip(&start).map(|(a, b)| a + b).collect();
-                assert_near(&actual, &expected, &format!("weight gradient, {what}"));
+                assert_near(precision, &actual, &expected, &format!("weight gradient, {what}"));
             }
         }
     }
@@ -271,8 +292,13 @@ mod tests {
         let weights = numbers.vector(9 * geometry.source.channels * geometry.target.channels);
         let run = |threads| {
             let pool = Pool::new(threads).unwrap();
-            let shape =
-                Filters::new(&pool, geometry.source.channels, geometry.target.channels, Direction::Forward);
+            let shape = Filters::new(
+                &pool,
+                Precision::Bf16,
+                geometry.source.channels,
+                geometry.target.channels,
+                Direction::Forward,
+            );
             let mut filters = vec![0.0; shape.len()];
             shape.transform(&pool, &weights, &mut filters);
             let mut target = vec![0.0; geometry.target_len()];

@@ -1,15 +1,17 @@
 //! The tiles of a batch of images, and the planes that their transforms lie in.
 //!
-//! A plane holds one of the 36 elements of every transformed tile, for all channels.
+//! A plane holds one of the 36 elements of every transformed tile, for all channels, in words: in bf16 two channels
+//! share one in the left side of a convolution's products, two tiles in either side of products over tiles.
 
 use std::ops::Range;
 
 use net::Shape;
 
 use super::transform;
-use crate::gemm::{BLOCK, MAX_LANES, Panels, Vector, by_vector};
+use crate::gemm::{APART, BLOCK, Format, MAX_LANES, Panels, Vector, by_format, by_vector};
 use crate::isa::Isa;
 use crate::pool::Shared;
+use crate::precision::Precision;
 
 /// Outputs of a tile along one side.
 pub(super) const OUTPUTS: usize = 4;
@@ -64,12 +66,13 @@ impl Tiles {
     }
 }
 
-/// Where the transforms of some tiles lie: each of the 36 planes starts `stride` after the one before.
+/// Where the transforms of some tiles lie: each of the 36 planes starts `stride` words after the one before.
 ///
 /// Planes are a cache line longer than they need be where that keeps them from competing for one cache set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Planes {
     pub(super) stride: usize,
+    precision: Precision,
     order: Order,
 }
 
@@ -91,20 +94,51 @@ fn odd_lines(len: usize) -> usize {
 
 impl Planes {
     /// `[channels / BLOCK, tiles, BLOCK]`: the left side of a blocked product.
-    pub(super) fn blocks(tiles: usize, channels: usize) -> Planes {
-        let stride = odd_lines(channels.div_ceil(BLOCK) * tiles * BLOCK);
-        Planes { stride, order: Order::Blocks { tiles } }
+    pub(super) fn blocks(precision: Precision, tiles: usize, channels: usize) -> Planes {
+        let stride = odd_lines(precision.words(channels).div_ceil(BLOCK) * tiles * BLOCK);
+        Planes { stride, precision, order: Order::Blocks { tiles } }
     }
 
-    /// Panels of `[tiles, channels]`: the right side of a product over tiles.
-    pub(super) fn panels(panels: Panels) -> Planes {
-        Planes { stride: odd_lines(panels.len()), order: Order::Panels(panels) }
+    /// Panels of words, `[tiles, channels]`: the right side of a product over tiles.
+    pub(super) fn panels(precision: Precision, panels: Panels) -> Planes {
+        Planes { stride: odd_lines(panels.len()), precision, order: Order::Panels(panels) }
     }
 
     /// `[tiles, channels]`, rows padded to whole blocks: the left side of a product over tiles.
-    pub(super) fn rows(tiles: usize, channels: usize) -> Planes {
+    pub(super) fn rows(precision: Precision, tiles: usize, channels: usize) -> Planes {
         let channels = channels.next_multiple_of(BLOCK);
-        Planes { stride: odd_lines(tiles * channels), order: Order::Rows { channels } }
+        let stride = odd_lines(tiles.div_ceil(precision.per_word()) * channels);
+        Planes { stride, precision, order: Order::Rows { channels } }
+    }
+
+    /// Tiles that share a word.
+    #[inline(always)]
+    fn tiles_in_word(&self) -> usize {
+        match self.order {
+            Order::Blocks { .. } => 1,
+            Order::Panels(_) | Order::Rows { .. } => self.precision.per_word(),
+        }
+    }
+
+    /// Words of a tile in a plane.
+    #[inline(always)]
+    fn words(&self, channels: usize) -> usize {
+        match self.order {
+            Order::Blocks { .. } => self.precision.words(channels),
+            Order::Panels(_) | Order::Rows { .. } => channels,
+        }
+    }
+
+    /// The first channel of a vector of words, and that of the second element of those words.
+    #[inline(always)]
+    fn channels(&self, word: usize) -> [usize; 2] {
+        match (self.order, self.precision) {
+            (Order::Blocks { .. }, Precision::Bf16) => {
+                let first = word / APART * 2 * APART + word % APART;
+                [first, first + APART]
+            }
+            _ => [word, word],
+        }
     }
 
     /// Tiles in a block of channels.
@@ -118,12 +152,12 @@ impl Planes {
         }
     }
 
-    /// Floats of all planes.
+    /// Words of all planes.
     pub(super) fn len(&self) -> usize {
         PLANES * self.stride
     }
 
-    /// Where the vector of channels from `channel` on lies in a plane, and the distance of the next tile.
+    /// Where the vector of words from `channel` on lies in a plane, and the distance of the next tile or pair.
     #[inline(always)]
     fn place(&self, channel: usize) -> (usize, usize) {
         match self.order {
@@ -146,7 +180,7 @@ pub(super) enum Patch {
     TargetGradient,
 }
 
-/// Writes the transforms of the tiles `taken` of `source` to the rows of `planes` from `first` on.
+/// Writes the transforms of the tiles `taken` of `source` to `planes`, the first of them as tile `first`.
 ///
 /// # Panics
 /// When a slice does not fit the sizes.
@@ -166,18 +200,21 @@ pub(super) fn spread(
     if taken.is_empty() {
         return;
     }
+    assert_eq!(first % layout.tiles_in_word(), 0, "tile {first} begins no word");
     #[expect(unsafe_code, reason = "transforms whole vectors")]
     // SAFETY: the assertions above; offsets of pixels lie in the maps, the caller's layout has room for the
     // tiles taken, and their rows belong to its task alone.
     unsafe {
         match patch {
-            Patch::Source => by_vector!(
+            Patch::Source => by_format!(
                 isa,
+                layout.precision,
                 spread_sources,
                 (tiles: &Tiles, taken: Range<usize>, source: &[f32], layout: Planes, first: usize, planes: Shared<'_, f32>)
             ),
-            Patch::TargetGradient => by_vector!(
+            Patch::TargetGradient => by_format!(
                 isa,
+                layout.precision,
                 spread_gradients,
                 (tiles: &Tiles, taken: Range<usize>, source: &[f32], layout: Planes, first: usize, planes: Shared<'_, f32>)
             ),
@@ -221,12 +258,44 @@ impl Pixel {
     }
 }
 
-/// Makes a loop over tiles and vectors of channels around one transform.
+/// The vectors of channels from `channel` on of every pixel, zeros after the last of `channels`.
+///
+/// # Safety
+/// The processor has `V`'s instruction set, and pixels inside an image have `channels` floats.
+#[expect(unsafe_code, reason = "loads whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn load_patch<V: Vector, const SIZE: usize>(
+    pixels: &[[Pixel; SIZE]; SIZE],
+    channel: usize,
+    channels: usize,
+) -> [[V; SIZE]; SIZE] {
+    // SAFETY: whole vectors are read where the pixel has as many channels left, else from a copy on the stack.
+    unsafe {
+        let mut patch = [[V::splat(0.0); SIZE]; SIZE];
+        let values = patch.as_flattened_mut().iter_mut().zip(pixels.as_flattened());
+        if channel + V::LANES <= channels {
+            for (value, pixel) in values {
+                *value = V::load(pixel.channel(channel));
+            }
+        } else if channel < channels {
+            for (value, pixel) in values {
+                let mut lanes = [0.0; MAX_LANES];
+                for (lane, value) in lanes[..channels - channel].iter_mut().enumerate() {
+                    *value = *pixel.channel(channel + lane);
+                }
+                *value = V::load(lanes.as_ptr());
+            }
+        }
+        patch
+    }
+}
+
+/// Makes a loop over tiles and vectors of words around one transform.
 macro_rules! spread_tiles {
     ($name:ident, $transform:path, $size:expr, $before:expr) => {
         #[expect(unsafe_code, reason = "transforms whole vectors; tested against plain loops")]
         #[inline(always)]
-        unsafe fn $name<V: Vector>(
+        unsafe fn $name<V: Vector, F: Format<V>>(
             tiles: &Tiles,
             taken: Range<usize>,
             source: &[f32],
@@ -235,49 +304,54 @@ macro_rules! spread_tiles {
             planes: Shared<'_, f32>,
         ) {
             let channels = tiles.shape.channels;
-            let whole = channels - channels % V::LANES;
-            let mut ahead = Pixel::of_square::<{ $size }>(tiles, taken.start, $before, source);
-            for (row, tile) in taken.clone().enumerate() {
-                let pixels = ahead;
-                if tile + 1 < taken.end {
-                    ahead = Pixel::of_square::<{ $size }>(tiles, tile + 1, $before, source);
+            let together = layout.tiles_in_word();
+            let pixels_of = |tile: usize| {
+                if tile < taken.end {
+                    Pixel::of_square::<{ $size }>(tiles, tile, $before, source)
+                } else {
+                    [[Pixel::OUTSIDE; $size]; $size]
                 }
-                for channel in (0..channels).step_by(V::LANES) {
-                    let (offset, step) = layout.place(channel);
-                    let start = offset + (first + row) * step;
+            };
+            let mut ahead = [taken.start, taken.start + together - 1].map(pixels_of);
+            for (row, tile) in taken.clone().step_by(together).enumerate() {
+                let pixels = ahead;
+                ahead[0] = pixels_of(tile + together);
+                if together == 2 {
+                    ahead[1] = pixels_of(tile + 3);
+                }
+                for word in (0..layout.words(channels)).step_by(V::LANES) {
+                    let (offset, step) = layout.place(word);
+                    let start = offset + (first / together + row) * step;
                     assert!(start + V::LANES <= layout.stride, "tile past its plane");
-                    // SAFETY: whole vectors are read where the pixel has as many channels left, else from a
-                    // copy on the stack; the assertion holds the last store.
+                    let [channel, second_channel] = layout.channels(word);
+                    // SAFETY: the maps hold the pixels; the assertion holds the last store.
                     unsafe {
                         // What the next tile reads and this one does not.
-                        for line in &ahead {
+                        for line in &ahead[0] {
                             for pixel in &line[2 * $before..] {
                                 V::prefetch(pixel.channel(channel));
                             }
                         }
-                        let mut patch = [[V::splat(0.0); $size]; $size];
-                        if channel < whole {
-                            for (patch, pixels) in patch.iter_mut().zip(&pixels) {
-                                for (value, pixel) in patch.iter_mut().zip(pixels) {
-                                    *value = V::load(pixel.channel(channel));
-                                }
+                        let spread = $transform(&load_patch::<V, { $size }>(&pixels[0], channel, channels));
+                        let mut place = planes.range(0..0).as_mut_ptr().add(start);
+                        if F::PRECISION == Precision::F32 {
+                            for value in spread.as_flattened() {
+                                value.store(place);
+                                place = place.wrapping_add(layout.stride);
                             }
                         } else {
-                            for (patch, pixels) in patch.iter_mut().zip(&pixels) {
-                                for (value, pixel) in patch.iter_mut().zip(pixels) {
-                                    let mut lanes = [0.0; MAX_LANES];
-                                    for (lane, value) in lanes[..channels - whole].iter_mut().enumerate() {
-                                        *value = *pixel.channel(channel + lane);
-                                    }
-                                    *value = V::load(lanes.as_ptr());
+                            let other = &pixels[together - 1];
+                            for line in if together == 2 { &ahead[1] } else { &ahead[0] } {
+                                for pixel in &line[2 * $before..] {
+                                    V::prefetch(pixel.channel(second_channel));
                                 }
                             }
-                        }
-                        let spread = $transform(&patch);
-                        let mut place = planes.range(0..0).as_mut_ptr().add(start);
-                        for value in spread.as_flattened() {
-                            value.store(place);
-                            place = place.wrapping_add(layout.stride);
+                            let second = load_patch::<V, { $size }>(other, second_channel, channels);
+                            let second = $transform(&second);
+                            for (first, second) in spread.as_flattened().iter().zip(second.as_flattened()) {
+                                F::store(*first, *second, place);
+                                place = place.wrapping_add(layout.stride);
+                            }
                         }
                     }
                 }

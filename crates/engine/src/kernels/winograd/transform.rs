@@ -1,5 +1,8 @@
-//! The transforms of F(4x4, 3x3) on patches of vectors, with the points 0, 1, -1, 2, -2 and infinity
-//! (Lavin and Gray, arXiv:1509.09308, section 4.3), and their transposes.
+//! The transforms of F(4x4, 3x3) on patches of vectors (Lavin and Gray, arXiv:1509.09308, section 4.3) and their
+//! transposes, with the points 0, `NEAR`, `-NEAR`, `FAR`, `-FAR` and infinity.
+//!
+//! The paper's points are 1 and 2. With 5/8 and 3/2 whatever is rounded between the transforms weighs less than half
+//! as much in all three directions, so that bf16 loses one bit and not two beyond a product by the definition.
 
 use crate::gemm::Vector;
 
@@ -74,20 +77,30 @@ mod lines {
         unsafe { V::splat(factor).multiply(a) }
     }
 
+    /// The nearer and the farther pair of points. Their powers below are exact.
+    const NEAR: f32 = 0.625;
+    const FAR: f32 = 1.5;
+    const NEAR_2: f32 = NEAR * NEAR;
+    const FAR_2: f32 = FAR * FAR;
+    /// What the filter's values at each point are divided by: the product of its differences from the other points.
+    const ZERO_PRODUCT: f32 = NEAR_2 * FAR_2;
+    const NEAR_PRODUCT: f32 = 2.0 * NEAR_2 * (NEAR_2 - FAR_2);
+    const FAR_PRODUCT: f32 = 2.0 * FAR_2 * (FAR_2 - NEAR_2);
+
     /// `B^T d`.
     #[inline(always)]
     pub(super) unsafe fn source_line<V: Vector>([d0, d1, d2, d3, d4, d5]: [V; 6]) -> [V; 6] {
         // SAFETY: the caller promises the instruction set.
         unsafe {
-            let (even, odd) = (plus(d4, -4.0, d2), plus(d3, -4.0, d1));
-            let (wide, twice) = (d4.subtract(d2), d3.subtract(d1));
+            let (even, odd) = (plus(d4, -FAR_2, d2), plus(d3, -FAR_2, d1));
+            let (wide, twice) = (plus(d4, -NEAR_2, d2), plus(d3, -NEAR_2, d1));
             [
-                plus(plus(d4, -5.0, d2), 4.0, d0),
-                even.add(odd),
-                even.subtract(odd),
-                plus(wide, 2.0, twice),
-                plus(wide, -2.0, twice),
-                plus(plus(d5, -5.0, d3), 4.0, d1),
+                plus(plus(d4, -NEAR_2 - FAR_2, d2), ZERO_PRODUCT, d0),
+                plus(even, NEAR, odd),
+                plus(even, -NEAR, odd),
+                plus(wide, FAR, twice),
+                plus(wide, -FAR, twice),
+                plus(plus(d5, -NEAR_2 - FAR_2, d3), ZERO_PRODUCT, d1),
             ]
         }
     }
@@ -101,9 +114,9 @@ mod lines {
             let (wide, twice) = (m3.add(m4), m3.subtract(m4));
             [
                 m0.add(even).add(wide),
-                plus(odd, 2.0, twice),
-                plus(even, 4.0, wide),
-                plus(odd, 8.0, twice).add(m5),
+                plus(scaled(NEAR, odd), FAR, twice),
+                plus(scaled(NEAR_2, even), FAR_2, wide),
+                plus(plus(m5, NEAR * NEAR_2, odd), FAR * FAR_2, twice),
             ]
         }
     }
@@ -113,9 +126,18 @@ mod lines {
     pub(super) unsafe fn filter_line<V: Vector>([g0, g1, g2]: [V; 3]) -> [V; 6] {
         // SAFETY: the caller promises the instruction set.
         unsafe {
-            let (even, odd) = (scaled(-1.0 / 6.0, g0.add(g2)), scaled(1.0 / 6.0, g1));
-            let (wide, twice) = (plus(scaled(1.0 / 24.0, g0), 1.0 / 6.0, g2), scaled(1.0 / 12.0, g1));
-            [scaled(0.25, g0), even.subtract(odd), even.add(odd), wide.add(twice), wide.subtract(twice), g2]
+            let (even, odd) =
+                (scaled(1.0 / NEAR_PRODUCT, plus(g0, NEAR_2, g2)), scaled(NEAR / NEAR_PRODUCT, g1));
+            let (wide, twice) =
+                (scaled(1.0 / FAR_PRODUCT, plus(g0, FAR_2, g2)), scaled(FAR / FAR_PRODUCT, g1));
+            [
+                scaled(1.0 / ZERO_PRODUCT, g0),
+                even.add(odd),
+                even.subtract(odd),
+                wide.add(twice),
+                wide.subtract(twice),
+                g2,
+            ]
         }
     }
 
@@ -124,9 +146,16 @@ mod lines {
     pub(super) unsafe fn d_target_line<V: Vector>([y0, y1, y2, y3]: [V; 4]) -> [V; 6] {
         // SAFETY: the caller promises the instruction set.
         unsafe {
-            let (even, odd) = (y0.add(y2), y1.add(y3));
-            let (wide, twice) = (plus(y0, 4.0, y2), plus(y1, 4.0, y3));
-            [y0, even.add(odd), even.subtract(odd), plus(wide, 2.0, twice), plus(wide, -2.0, twice), y3]
+            let (even, odd) = (plus(y0, NEAR_2, y2), plus(y1, NEAR_2, y3));
+            let (wide, twice) = (plus(y0, FAR_2, y2), plus(y1, FAR_2, y3));
+            [
+                y0,
+                plus(even, NEAR, odd),
+                plus(even, -NEAR, odd),
+                plus(wide, FAR, twice),
+                plus(wide, -FAR, twice),
+                y3,
+            ]
         }
     }
 
@@ -135,13 +164,12 @@ mod lines {
     pub(super) unsafe fn d_filter_line<V: Vector>([u0, u1, u2, u3, u4, u5]: [V; 6]) -> [V; 3] {
         // SAFETY: the caller promises the instruction set.
         unsafe {
-            let near = scaled(1.0 / 6.0, u1.add(u2));
-            let far = u3.add(u4);
-            let middle = scaled(1.0 / 6.0, u2.subtract(u1));
+            let (even, odd) = (scaled(1.0 / NEAR_PRODUCT, u1.add(u2)), u1.subtract(u2));
+            let (wide, twice) = (scaled(1.0 / FAR_PRODUCT, u3.add(u4)), u3.subtract(u4));
             [
-                plus(scaled(1.0 / 24.0, far), 0.25, u0).subtract(near),
-                plus(middle, 1.0 / 12.0, u3.subtract(u4)),
-                plus(u5, 1.0 / 6.0, far).subtract(near),
+                plus(even.add(wide), 1.0 / ZERO_PRODUCT, u0),
+                plus(scaled(NEAR / NEAR_PRODUCT, odd), FAR / FAR_PRODUCT, twice),
+                plus(plus(u5, NEAR_2, even), FAR_2, wide),
             ]
         }
     }

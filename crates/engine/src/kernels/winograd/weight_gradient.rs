@@ -9,8 +9,9 @@ use super::transform;
 use crate::gemm::{Panels, Registers, Vector, by_vector, depth_major_product};
 use crate::kernels::Geometry;
 use crate::pool::{Pool, Shared};
+use crate::precision::Precision;
 
-/// Floats of transforms of one section, unless its tiles would be fewer than [`LEAST_TILES`].
+/// Words of transforms of one section, unless its tiles would be fewer than [`LEAST_TILES`].
 const SECTION_FLOATS: usize = 2 * 1024 * 1024;
 /// Fewer tiles in a section would read and write the sums too often.
 const LEAST_TILES: usize = 384;
@@ -20,6 +21,7 @@ const TILES_IN_TASK: usize = 16;
 /// How the work of one convolution is cut, and where in the workspace it lies.
 #[derive(Clone, Copy, Debug)]
 struct Section {
+    /// Even where two share a word.
     tiles: usize,
     /// Transforms of inputs, `[tiles, inputs]`.
     sources: Planes,
@@ -33,20 +35,21 @@ struct Section {
 }
 
 impl Section {
-    fn new(pool: &Pool, geometry: &Geometry) -> Section {
+    fn new(pool: &Pool, precision: Precision, geometry: &Geometry) -> Section {
         let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
         let count = Tiles::new(geometry.images, geometry.source).count();
-        let most = (SECTION_FLOATS / (PLANES * (inputs + outputs))).max(LEAST_TILES);
-        let tiles = count.div_ceil(count.div_ceil(most));
-        let panels = Panels::new(pool.isa(), tiles, outputs);
+        let together = precision.per_word();
+        let most = together * (SECTION_FLOATS / (PLANES * (inputs + outputs))).max(LEAST_TILES);
+        let tiles = count.div_ceil(count.div_ceil(most)).next_multiple_of(together);
+        let panels = Panels::of_words(pool.isa(), tiles / together, outputs);
         let rows = inputs.next_multiple_of(Registers::of(pool.isa()).rows);
         Section {
             tiles,
-            sources: Planes::rows(tiles, inputs),
+            sources: Planes::rows(precision, tiles, inputs),
             panels,
-            gradients: Planes::panels(panels),
+            gradients: Planes::panels(precision, panels),
             rows,
-            sums_stride: Panels::new(pool.isa(), rows, outputs).len(),
+            sums_stride: Panels::of_words(pool.isa(), rows, outputs).len(),
         }
     }
 
@@ -57,8 +60,8 @@ impl Section {
 }
 
 /// Floats of scratch that [`weight_gradient`] needs.
-pub(crate) fn workspace_len(pool: &Pool, geometry: &Geometry) -> usize {
-    let section = Section::new(pool, geometry);
+pub(crate) fn workspace_len(pool: &Pool, precision: Precision, geometry: &Geometry) -> usize {
+    let section = Section::new(pool, precision, geometry);
     section.sources_len() + section.gradients.len() + PLANES * section.sums_stride
 }
 
@@ -72,14 +75,15 @@ pub(crate) fn workspace_len(pool: &Pool, geometry: &Geometry) -> usize {
 /// When a length does not fit the sizes.
 pub(crate) fn weight_gradient(
     pool: &Pool,
+    precision: Precision,
     geometry: &Geometry,
     source: &[f32],
     d_target: &[f32],
     workspace: &mut [f32],
     d_weights: &mut [f32],
 ) {
-    let isa = pool.isa();
-    let section = Section::new(pool, geometry);
+    let arithmetic = (pool.isa(), precision);
+    let section = Section::new(pool, precision, geometry);
     let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
     assert_eq!(d_weights.len(), 9 * inputs * outputs, "weights of {geometry:?}");
     let (sources, rest) = workspace.split_at_mut(section.sources_len());
@@ -99,6 +103,7 @@ pub(crate) fn weight_gradient(
             [&mut *sources, &mut *gradients],
         );
         let (sources, gradients) = (&*sources, &*gradients);
+        let words = here.div_ceil(precision.per_word());
         pool.run_chunks(sums, section.sums_stride, |plane, sums| {
             let left = &sources[plane * section.sources.stride..];
             let stride = inputs.next_multiple_of(16);
@@ -107,7 +112,17 @@ pub(crate) fn weight_gradient(
                 let right = &gradients[plane * section.gradients.stride + panel.start..];
                 let sums = &mut sums[section.rows * panel.first_column..][..section.rows * panel.width];
                 let width = panel.width;
-                depth_major_product(isa, left, stride, section.rows, here, right, width, sums, start > 0);
+                depth_major_product(
+                    arithmetic,
+                    left,
+                    stride,
+                    section.rows,
+                    words,
+                    right,
+                    width,
+                    sums,
+                    start > 0,
+                );
             }
         });
     }

@@ -1,6 +1,6 @@
 //! How a tensor of the graph relates to an activation of the network.
 
-use super::constant::elements;
+use super::constant::{check_rank, elements};
 use crate::{Shape, Source};
 
 /// Which way the values of an activation are read, row by row of the tensor.
@@ -69,6 +69,7 @@ impl Activation {
 
     /// The same values under other dimensions.
     pub(super) fn with_dims(&self, dims: Vec<usize>) -> Result<Activation, String> {
+        check_rank(dims.len())?;
         if elements(&dims) != Some(self.shape.elements()) {
             return Err(format!("a shape of {dims:?} for {:?}", self.dims));
         }

@@ -1,5 +1,7 @@
 //! Tensors that are known before an image is, and what is computed of them.
 
+use std::rc::Rc;
+
 use crate::onnx::message::{ELEMENT_DOUBLE, ELEMENT_FLOAT, ELEMENT_INTEGER, ELEMENT_INTEGER_32, TensorProto};
 
 /// A tensor of known values, row by row.
@@ -18,9 +20,20 @@ pub(super) enum Values {
 /// Most elements of a constant that is put together from others; shapes have a handful.
 const COMPUTED_AT_MOST: usize = 1 << 20;
 
-/// Number of elements, where it can be counted.
+/// Most dimensions of a tensor; images have four. Without a limit `Gather` could double them again and again.
+pub(super) const RANK_AT_MOST: usize = 8;
+
+/// Number of elements, where it can be counted: the product of the sides other than 0 must fit, too, so that steps
+/// from one element to the next can be computed.
 pub(super) fn elements(dims: &[usize]) -> Option<usize> {
-    dims.iter().try_fold(1_usize, |product, side| product.checked_mul(*side))
+    let mut sides = dims.iter().filter(|side| **side > 0);
+    let product = sides.try_fold(1_usize, |product, side| product.checked_mul(*side))?;
+    Some(if dims.contains(&0) { 0 } else { product })
+}
+
+/// Refuses a tensor of more dimensions than any operator here means.
+pub(super) fn check_rank(rank: usize) -> Result<(), String> {
+    if rank > RANK_AT_MOST { Err(format!("more than {RANK_AT_MOST} dimensions: {rank}")) } else { Ok(()) }
 }
 
 impl Values {
@@ -47,6 +60,7 @@ impl Constant {
 
     /// The tensor of a file, whose values must be as many as its dimensions say.
     pub(super) fn of(tensor: &TensorProto) -> Result<Constant, String> {
+        check_rank(tensor.dims.len())?;
         let dims = tensor
             .dims
             .iter()
@@ -100,6 +114,7 @@ impl Constant {
     }
 
     pub(super) fn with_dims(&self, dims: Vec<usize>) -> Result<Constant, String> {
+        check_rank(dims.len())?;
         if elements(&dims) != Some(self.len()) {
             return Err(format!("a shape of {dims:?} for {} constant values", self.len()));
         }
@@ -124,6 +139,7 @@ impl Constant {
     /// `Gather` along an axis.
     pub(super) fn gathered(&self, axis: usize, indices: &Constant) -> Result<Constant, String> {
         let side = *self.dims.get(axis).ok_or("Gather along an axis that is not there")?;
+        check_rank(self.dims.len() + indices.dims.len())?;
         let mut chosen = Vec::new();
         for index in indices.as_integers()? {
             let place = if *index < 0 { index + side as i64 } else { *index };
@@ -144,11 +160,11 @@ impl Constant {
     }
 
     /// `Concat` of vectors of integers or floats along their one axis.
-    pub(super) fn concatenated(parts: &[Constant]) -> Result<Constant, String> {
+    pub(super) fn concatenated(parts: &[Rc<Constant>]) -> Result<Constant, String> {
         if parts.is_empty() || parts.iter().any(|part| part.dims.len() != 1) {
             return Err("Concat of constants that are not vectors".to_owned());
         }
-        if parts.iter().map(Constant::len).sum::<usize>() > COMPUTED_AT_MOST {
+        if parts.iter().map(|part| part.len()).sum::<usize>() > COMPUTED_AT_MOST {
             return Err(format!("Concat of more than {COMPUTED_AT_MOST} constants"));
         }
         let values = match &parts[0].values {

@@ -1,6 +1,7 @@
 //! Nodes of the graph, one after another, to nodes of the network.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use super::activation::Activation;
 use super::attributes::Attributes;
@@ -12,11 +13,23 @@ use crate::{Input, NODES_AT_MOST, Node, Op, Shape, Source, Tensor, Weights};
 /// What is known of a value of the graph.
 #[derive(Clone)]
 pub(super) enum Value {
-    Constant(Constant),
+    /// Shared, because nodes may read a large one again and again.
+    Constant(Rc<Constant>),
     Activation(Activation),
     /// The result of a node that could not be converted.
     Unknown,
 }
+
+impl From<Constant> for Value {
+    fn from(constant: Constant) -> Value {
+        Value::Constant(Rc::new(constant))
+    }
+}
+
+/// How often, on average, a value of a constant may be read; each is needed once as a rule.
+const READS_AT_MOST: usize = 16;
+/// Longest description of a problem that is kept: a node may list as much as a file holds.
+const PROBLEM_AT_MOST: usize = 400;
 
 /// The network as far as it is made.
 pub(super) struct Converter<'f> {
@@ -26,12 +39,16 @@ pub(super) struct Converter<'f> {
     /// How many nodes and outputs read each value.
     readers: BTreeMap<&'f str, usize>,
     names: BTreeSet<String>,
+    /// The number to try next for a name that is taken.
+    numbers: BTreeMap<String, usize>,
     image: Shape,
     pub(super) nodes: Vec<Node>,
     pub(super) shapes: Vec<Shape>,
     pub(super) weights: Weights,
     /// Values that weights and constants may still have.
     budget: usize,
+    /// Values of constants that nodes may still read.
+    reads: usize,
     /// What cannot be imported, each with the names of its nodes.
     pub(super) problems: BTreeMap<String, Vec<String>>,
 }
@@ -58,11 +75,13 @@ impl<'f> Converter<'f> {
             values,
             readers,
             names: BTreeSet::new(),
+            numbers: BTreeMap::new(),
             image: shape,
             nodes: Vec::new(),
             shapes: Vec::new(),
             weights: Weights::default(),
             budget,
+            reads: budget.saturating_mul(READS_AT_MOST),
             problems: BTreeMap::new(),
         }
     }
@@ -101,26 +120,53 @@ impl<'f> Converter<'f> {
 
     pub(super) fn note(&mut self, problem: &str, node: &NodeProto) {
         let name = if node.name.is_empty() { node.output.first() } else { Some(&node.name) };
-        self.problems.entry(problem.to_owned()).or_default().push(name.cloned().unwrap_or_default());
+        let problem = match problem.char_indices().nth(PROBLEM_AT_MOST) {
+            Some((end, _)) => format!("{}...", &problem[..end]),
+            None => problem.to_owned(),
+        };
+        self.problems.entry(problem).or_default().push(name.cloned().unwrap_or_default());
     }
 
     /// A value by name; `None` for an argument that is left out.
-    pub(super) fn value(&self, name: &str) -> Result<Option<Value>, String> {
+    pub(super) fn value(&mut self, name: &str) -> Result<Option<Value>, String> {
         if name.is_empty() {
             return Ok(None);
         }
         if let Some(value) = self.values.get(name) {
-            return Ok(Some(value.clone()));
+            let value = value.clone();
+            if let Value::Constant(constant) = &value {
+                self.read(constant.len())?;
+            }
+            return Ok(Some(value));
         }
-        match self.initializers.get(name) {
-            Some(tensor) if tensor.data_location != 0 || !tensor.external_data.is_empty() => {
+        match self.initializers.get_key_value(name) {
+            Some((_, tensor)) if tensor.data_location != 0 || !tensor.external_data.is_empty() => {
                 Err(format!("tensor {name} in another file"))
             }
-            Some(tensor) => Constant::of(tensor)
-                .map(|constant| Some(Value::Constant(constant)))
-                .map_err(|problem| format!("tensor {name} with {problem}")),
+            Some((&name, tensor)) => {
+                let constant =
+                    Constant::of(tensor).map_err(|problem| format!("tensor {name} with {problem}"))?;
+                let value = Value::from(constant);
+                self.values.insert(name, value.clone());
+                Ok(Some(value))
+            }
             None => Err(format!("value {name}, which nothing before it makes")),
         }
+    }
+
+    /// Counts values that are read, or written by spreading one, so that a small file cannot ask for much work.
+    fn read(&mut self, values: usize) -> Result<(), String> {
+        let left = self.reads.checked_sub(values);
+        self.reads = left.ok_or("constants that are read again and again beyond the size of the file")?;
+        Ok(())
+    }
+
+    /// Counts values that a node is about to make out of fewer, before there is memory for them.
+    pub(super) fn spread(&mut self, values: usize) -> Result<(), String> {
+        if values > self.budget {
+            return Err("weights that are used again and again beyond the size of the file".to_owned());
+        }
+        self.read(values)
     }
 
     /// Whether one reader alone reads the value of this name.
@@ -174,7 +220,7 @@ impl<'f> Converter<'f> {
     }
 
     /// The node's name or that of its output, in the characters that names here have.
-    fn unused_name(&self, node: &NodeProto) -> String {
+    fn unused_name(&mut self, node: &NodeProto) -> String {
         let known = [&node.name].into_iter().chain(&node.output).find(|name| !name.is_empty());
         let allowed = |letter: char| match letter {
             '_' | '-' | '.' => letter,
@@ -191,7 +237,14 @@ impl<'f> Converter<'f> {
         if !self.names.contains(&name) {
             return name;
         }
-        let numbered = (1..).map(|number| format!("{name}.{number}"));
-        numbered.into_iter().find(|name| !self.names.contains(name)).unwrap_or(name)
+        // A search from 1 would take long where many nodes have one name.
+        let next = self.numbers.entry(name.clone()).or_insert(1);
+        loop {
+            let numbered = format!("{name}.{next}");
+            *next += 1;
+            if !self.names.contains(&numbered) {
+                return numbered;
+            }
+        }
     }
 }

@@ -69,6 +69,7 @@ pub(super) fn convert(
         "LeakyRelu" => {
             let value = channels(converter, node, activation(inputs, 0)?)?;
             let slope = node.float("alpha", 0.01);
+            converter.spread(value.shape.channels)?;
             let slopes = vec![slope; value.shape.channels];
             let weight = Tensor::new(vec![slopes.len()], slopes);
             unary(converter, node, Op::PRelu(PRelu { init: slope }), &value, vec![("weight", weight)])
@@ -88,11 +89,11 @@ pub(super) fn convert(
         "Dropout" => same(inputs),
         "Identity" => same(inputs),
         "Cast" => match value(inputs, 0)? {
-            Value::Constant(constant) => Ok(Value::Constant(constant.cast(node.integer("to", 0))?)),
+            Value::Constant(constant) => Ok(Value::from(constant.cast(node.integer("to", 0))?)),
             other if node.integer("to", 0) == 1 => Ok(other.clone()),
             _ => Err("other than to float".to_owned()),
         },
-        "Constant" => node.constant().map(Value::Constant),
+        "Constant" => node.constant().map(Value::from),
         _ => arrangement::convert(converter, node, inputs),
     }
 }
@@ -208,8 +209,13 @@ fn unary(
 }
 
 /// A constant as one value for each channel of an activation.
-fn per_channel(constant: &Constant, value: &Activation) -> Result<Vec<f32>, String> {
+fn per_channel(
+    converter: &mut Converter<'_>,
+    constant: &Constant,
+    value: &Activation,
+) -> Result<Vec<f32>, String> {
     let (floats, channels) = (constant.floats()?, value.shape.channels);
+    converter.spread(channels)?;
     if let [only] = floats {
         return Ok(vec![*only; channels]);
     }

@@ -14,10 +14,10 @@ pub(super) fn convert(
 ) -> Result<Value, String> {
     let operator = node.0.op_type.as_str();
     match (value(inputs, 0)?, value(inputs, 1)?) {
-        (Value::Constant(left), Value::Constant(right)) => folded(operator, left, right).map(Value::Constant),
+        (Value::Constant(left), Value::Constant(right)) => folded(operator, left, right).map(Value::from),
         (Value::Activation(left), Value::Constant(right)) => {
             let left = channels(converter, node, left)?;
-            let constant = per_channel(right, &left)?;
+            let constant = per_channel(converter, right, &left)?;
             let ones = || vec![1.0; constant.len()];
             let zeros = vec![0.0; constant.len()];
             let negative = || constant.iter().map(|value| -value).collect();
@@ -32,7 +32,7 @@ pub(super) fn convert(
         }
         (Value::Constant(left), Value::Activation(right)) => {
             let right = channels(converter, node, right)?;
-            let constant = per_channel(left, &right)?;
+            let constant = per_channel(converter, left, &right)?;
             let len = constant.len();
             let (factor, shift) = match operator {
                 "Add" => (vec![1.0; len], constant),

@@ -1,9 +1,11 @@
 //! Operators that compute nothing: they name, order, join and cut.
 
+use std::rc::Rc;
+
 use super::{Inputs, activation, constant, flattened, optional_constant, value};
 use crate::onnx::import::activation::Activation;
 use crate::onnx::import::attributes::{Attributes, axis, size};
-use crate::onnx::import::constant::{Constant, elements};
+use crate::onnx::import::constant::{Constant, check_rank, elements};
 use crate::onnx::import::converter::{Converter, Value};
 use crate::{Op, Slice, Source, Span};
 
@@ -16,12 +18,12 @@ pub(super) fn convert(
         "Shape" if node.has("start") || node.has("end") => Err("start or end".to_owned()),
         "Shape" => {
             let dims = dims(value(inputs, 0)?)?;
-            Ok(Value::Constant(Constant::integers(dims.iter().map(|side| *side as i64).collect())))
+            Ok(Value::from(Constant::integers(dims.iter().map(|side| *side as i64).collect())))
         }
         "Gather" => {
             let from = constant(inputs, 0)?;
             let axis = axis(node.integer("axis", 0), from.dims.len())?;
-            from.gathered(axis, constant(inputs, 1)?).map(Value::Constant)
+            from.gathered(axis, constant(inputs, 1)?).map(Value::from)
         }
         "Concat" => concat(converter, node, inputs),
         "Slice" => slice(converter, node, inputs),
@@ -55,6 +57,7 @@ pub(super) fn convert(
             let mut sides = dims(from)?.to_vec();
             let count = optional_constant(inputs, 1)?
                 .map_or(node.integers("axes").unwrap_or(&[]).len(), Constant::len);
+            check_rank(sides.len() + count)?;
             let mut axes = axes(node, inputs, sides.len() + count)?;
             axes.sort_unstable();
             for axis in axes {
@@ -79,7 +82,7 @@ fn dims(value: &Value) -> Result<&[usize], String> {
 
 fn with_dims(value: &Value, dims: Vec<usize>) -> Result<Value, String> {
     match value {
-        Value::Constant(constant) => constant.with_dims(dims).map(Value::Constant),
+        Value::Constant(constant) => constant.with_dims(dims).map(Value::from),
         Value::Activation(activation) => activation.with_dims(dims).map(Value::Activation),
         Value::Unknown => Ok(Value::Unknown),
     }
@@ -133,7 +136,7 @@ fn transpose(node: Attributes<'_>, value: &Value) -> Result<Value, String> {
         return Err(format!("perm {order:?} of {rank} dimensions"));
     }
     match value {
-        Value::Constant(constant) => Ok(Value::Constant(constant.transposed(&order))),
+        Value::Constant(constant) => Ok(Value::from(constant.transposed(&order))),
         Value::Activation(activation) => activation.transposed(&order).map(Value::Activation),
         Value::Unknown => Ok(Value::Unknown),
     }
@@ -141,12 +144,14 @@ fn transpose(node: Attributes<'_>, value: &Value) -> Result<Value, String> {
 
 fn concat(converter: &mut Converter<'_>, node: Attributes<'_>, inputs: Inputs<'_>) -> Result<Value, String> {
     let parts: Vec<&Value> = (0..inputs.len()).map(|index| value(inputs, index)).collect::<Result<_, _>>()?;
-    let constants: Vec<Constant> = parts
+    let constants: Vec<Rc<Constant>> = parts
         .iter()
-        .filter_map(|part| if let Value::Constant(constant) = part { Some(constant.clone()) } else { None })
+        .filter_map(
+            |part| if let Value::Constant(constant) = part { Some(Rc::clone(constant)) } else { None },
+        )
         .collect();
     if constants.len() == parts.len() {
-        return Constant::concatenated(&constants).map(Value::Constant);
+        return Constant::concatenated(&constants).map(Value::from);
     }
     let parts: Vec<&Activation> =
         (0..inputs.len()).map(|index| activation(inputs, index)).collect::<Result<_, _>>()?;
@@ -212,11 +217,13 @@ fn slice(converter: &mut Converter<'_>, node: Attributes<'_>, inputs: Inputs<'_>
         Value::Constant(constant) => match (&spans[..], constant.dims.len()) {
             ([span], 1) => {
                 let indices = (span.start..span.end).step_by(span.step).map(|index| index as i64).collect();
-                constant.gathered(0, &Constant::integers(indices)).map(Value::Constant)
+                constant.gathered(0, &Constant::integers(indices)).map(Value::from)
             }
             _ => Err(format!("a constant of {:?}", constant.dims)),
         },
-        Value::Activation(value) if spans[0] == Span::whole(1) && (value.is_map() || value.is_vector()) => {
+        Value::Activation(value)
+            if spans.first() == Some(&Span::whole(1)) && (value.is_map() || value.is_vector()) =>
+        {
             let rest = |index: usize| spans.get(index).copied().unwrap_or(Span::whole(1));
             let op = Op::Slice(Slice { channels: spans[1], rows: rest(2), columns: rest(3) });
             let (source, shape) = converter.push(node, op, vec![value.source], Vec::new())?;

@@ -79,7 +79,7 @@ pub(super) fn slopes(
     inputs: Inputs<'_>,
 ) -> Result<Value, String> {
     let value = channels(converter, node, activation(inputs, 0)?)?;
-    let slopes = per_channel(constant(inputs, 1)?, &value)?;
+    let slopes = per_channel(converter, constant(inputs, 1)?, &value)?;
     let weight = Tensor::new(vec![slopes.len()], slopes);
     unary(converter, node, Op::PRelu(PRelu { init: 0.25 }), &value, vec![("weight", weight)])
 }
@@ -109,7 +109,7 @@ pub(super) fn gemm(
         None => None,
         Some(bias) => {
             let vector = Activation::vector(value.source, outputs);
-            Some(scaled(&per_channel(bias, &vector)?, beta))
+            Some(scaled(&per_channel(converter, bias, &vector)?, beta))
         }
     };
     linear(converter, node, value, scaled(weight.floats()?, alpha), outputs, bias)

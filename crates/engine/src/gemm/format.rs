@@ -1,0 +1,258 @@
+//! How a vector of words is made, and how two of them are multiplied.
+
+use super::vector::{MAX_LANES, Vector};
+use super::words::{PANEL, pair, unpair};
+use crate::isa::Isa;
+use crate::precision::Precision;
+
+/// The words of a [`Precision`] in the registers of `V`: one f32 a lane, or two bf16.
+#[expect(unsafe_code, reason = "an instruction needs its instruction set, a store its floats")]
+pub(crate) trait Format<V: Vector> {
+    const PRECISION: Precision;
+    /// `sum + a . b`, lane by lane, of words.
+    /// # Safety
+    /// The processor has the instruction set of `V` and of the format.
+    unsafe fn add_product(sum: V, a: V, b: V) -> V;
+    /// Writes words whose elements are those of `first` and, where there are two in a word, of `second`.
+    /// # Safety
+    /// As `add_product`; `V::LANES` words are writable at `target`.
+    unsafe fn store(first: V, second: V, target: *mut f32);
+}
+
+/// f32 as they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Floats;
+
+/// Pairs of bf16 by arithmetic on f32: the twin of [`NativePairs`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pairs;
+
+/// Pairs of bf16 by `vcvtne2ps2bf16` and `vdpbf16ps`.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NativePairs;
+
+#[expect(unsafe_code, reason = "arithmetic of an instruction set")]
+impl<V: Vector> Format<V> for Floats {
+    const PRECISION: Precision = Precision::F32;
+    #[inline(always)]
+    unsafe fn add_product(sum: V, a: V, b: V) -> V {
+        // SAFETY: the caller promises the instruction set.
+        unsafe { a.multiply_add(b, sum) }
+    }
+    #[inline(always)]
+    unsafe fn store(first: V, _second: V, target: *mut f32) {
+        // SAFETY: the caller promises the instruction set and the words.
+        unsafe { first.store(target) }
+    }
+}
+
+#[expect(unsafe_code, reason = "arithmetic of an instruction set")]
+impl<V: Vector> Format<V> for Pairs {
+    const PRECISION: Precision = Precision::Bf16;
+    #[inline(always)]
+    unsafe fn add_product(sum: V, a: V, b: V) -> V {
+        // SAFETY: the caller promises the instruction set.
+        unsafe {
+            let ([a_low, a_high], [b_low, b_high]) = (halves(a), halves(b));
+            // The upper halves first, as `vdpbf16ps` adds them.
+            a_low.multiply_add(b_low, a_high.multiply_add(b_high, sum))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store(first: V, second: V, target: *mut f32) {
+        let (mut low, mut high) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
+        // SAFETY: the caller promises the instruction set and the words; both arrays have the most lanes.
+        unsafe {
+            first.store(low.as_mut_ptr());
+            second.store(high.as_mut_ptr());
+            for lane in 0..V::LANES {
+                target.cast::<u32>().add(lane).write(pair(low[lane], high[lane]));
+            }
+        }
+    }
+}
+
+/// Both elements of each word.
+///
+/// # Safety
+/// The processor has `V`'s instruction set.
+#[expect(unsafe_code, reason = "arithmetic of an instruction set")]
+#[inline(always)]
+unsafe fn halves<V: Vector>(words: V) -> [V; 2] {
+    let (mut lower, mut upper) = ([0.0f32; MAX_LANES], [0.0f32; MAX_LANES]);
+    // SAFETY: the caller promises the instruction set; both arrays have the most lanes.
+    unsafe {
+        words.store(lower.as_mut_ptr());
+        for (lower, upper) in lower.iter_mut().zip(&mut upper) {
+            [*lower, *upper] = unpair(lower.to_bits());
+        }
+        [V::load(lower.as_ptr()), V::load(upper.as_ptr())]
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "intrinsics of one instruction set")]
+impl Format<std::arch::x86_64::__m512> for NativePairs {
+    const PRECISION: Precision = Precision::Bf16;
+    #[inline(always)]
+    unsafe fn add_product(
+        sum: std::arch::x86_64::__m512,
+        a: std::arch::x86_64::__m512,
+        b: std::arch::x86_64::__m512,
+    ) -> std::arch::x86_64::__m512 {
+        use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
+        // SAFETY: the caller promises the instruction set; both types are 64 bytes of any content.
+        unsafe {
+            let words = |words: __m512| std::mem::transmute::<__m512, __m512bh>(words);
+            _mm512_dpbf16_ps(sum, words(a), words(b))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store(first: std::arch::x86_64::__m512, second: std::arch::x86_64::__m512, target: *mut f32) {
+        use std::arch::x86_64::{
+            __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_si512, _mm512_permutexvar_epi16,
+            _mm512_storeu_si512,
+        };
+        /// Elements 0 to 15 are those of `first`, the others those of `second`; by turns they make words.
+        static BY_TURNS: [u16; 32] = {
+            let mut order = [0; 32];
+            let mut lane = 0;
+            while lane < 16 {
+                order[2 * lane] = lane as u16;
+                order[2 * lane + 1] = lane as u16 + 16;
+                lane += 1;
+            }
+            order
+        };
+        // SAFETY: the caller promises the instruction set and the words.
+        unsafe {
+            let rounded = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
+            let order = _mm512_loadu_si512(BY_TURNS.as_ptr().cast());
+            _mm512_storeu_si512(target.cast(), _mm512_permutexvar_epi16(order, rounded));
+        }
+    }
+}
+
+/// Calls `$body::<V, F>`, an `#[inline(always)]` unsafe function, with the [`Vector`] of the instruction set `$isa`
+/// and the [`Format`] of the precision `$precision`.
+///
+/// Whoever writes the call promises what `$body` asks beyond the instruction set.
+macro_rules! by_format {
+    ($isa:expr, $precision:expr, $body:ident, ($($argument:ident : $type:ty),* $(,)?)) => {{
+        use $crate::gemm::{Floats, Pairs};
+        use $crate::precision::Precision;
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,bmi1,bmi2")]
+        unsafe fn avx2<F: $crate::gemm::Format<std::arch::x86_64::__m256>>($($argument: $type),*) {
+            // SAFETY: this function has the instruction set; the rest is the caller's promise.
+            unsafe { $body::<std::arch::x86_64::__m256, F>($($argument),*) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,bmi1,bmi2,avx512f,avx512bw,avx512dq,avx512vl")]
+        unsafe fn avx512<F: $crate::gemm::Format<std::arch::x86_64::__m512>>($($argument: $type),*) {
+            // SAFETY: as above.
+            unsafe { $body::<std::arch::x86_64::__m512, F>($($argument),*) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,bmi1,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+        unsafe fn avx512_bf16($($argument: $type),*) {
+            // SAFETY: as above.
+            unsafe { $body::<std::arch::x86_64::__m512, $crate::gemm::NativePairs>($($argument),*) }
+        }
+        match ($isa, $precision) {
+            #[cfg(target_arch = "x86_64")]
+            ($crate::isa::Isa::Avx2, Precision::F32) => avx2::<Floats>($($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            ($crate::isa::Isa::Avx2, Precision::Bf16) => avx2::<Pairs>($($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            ($crate::isa::Isa::Avx512, Precision::Bf16) => avx512::<Pairs>($($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            ($crate::isa::Isa::Avx512Bf16, Precision::Bf16) => avx512_bf16($($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            ($crate::isa::Isa::Avx512 | $crate::isa::Isa::Avx512Bf16, Precision::F32) => {
+                avx512::<Floats>($($argument),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            ($crate::isa::Isa::Portable, Precision::F32) => $body::<[f32; 8], Floats>($($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            ($crate::isa::Isa::Portable, Precision::Bf16) => $body::<[f32; 8], Pairs>($($argument),*),
+            #[cfg(not(target_arch = "x86_64"))]
+            (_, Precision::F32) => $body::<[f32; 8], Floats>($($argument),*),
+            #[cfg(not(target_arch = "x86_64"))]
+            (_, Precision::Bf16) => $body::<[f32; 8], Pairs>($($argument),*),
+        }
+    }};
+}
+pub(crate) use by_format;
+
+/// Elements of a pair are this far apart in each run of [`PANEL`].
+pub(crate) const APART: usize = PANEL / 2;
+
+/// Writes `values` as the words of a row: in bf16, elements [`APART`] in each run of [`PANEL`], the last run filled
+/// up with zeros.
+///
+/// # Panics
+/// When there are not [`Precision::words`] of them.
+pub(super) fn pack_row(isa: Isa, precision: Precision, values: &[f32], words: &mut [f32]) {
+    assert_eq!(words.len(), precision.words(values.len()), "words of {} values", values.len());
+    if precision == Precision::F32 {
+        words.copy_from_slice(values);
+        return;
+    }
+    #[expect(unsafe_code, reason = "packs whole vectors")]
+    // SAFETY: the assertion above.
+    unsafe {
+        by_format!(isa, precision, pack_runs, (values: &[f32], words: &mut [f32]));
+    }
+}
+
+#[expect(unsafe_code, reason = "packs whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn pack_runs<V: Vector, F: Format<V>>(values: &[f32], words: &mut [f32]) {
+    let (runs, rest) = values.as_chunks::<PANEL>();
+    let mut last = [0.0; PANEL];
+    last[..rest.len()].copy_from_slice(rest);
+    let runs = runs.iter().chain((!rest.is_empty()).then_some(&last));
+    for (run, words) in runs.zip(words.as_chunks_mut::<APART>().0) {
+        for lane in (0..APART).step_by(V::LANES) {
+            // SAFETY: a run has APART elements after the first of each pair, and APART words.
+            unsafe {
+                let first = run.as_ptr().add(lane);
+                F::store(V::load(first), V::load(first.add(APART)), words.as_mut_ptr().add(lane));
+            }
+        }
+    }
+}
+
+/// Writes the words of two rows, whose elements meet in a word.
+///
+/// # Panics
+/// When the lengths differ.
+pub(super) fn pack_two(isa: Isa, precision: Precision, first: &[f32], second: &[f32], words: &mut [f32]) {
+    assert!(first.len() == words.len() && second.len() == words.len(), "{} words of two rows", words.len());
+    #[expect(unsafe_code, reason = "packs whole vectors")]
+    // SAFETY: the assertion above.
+    unsafe {
+        by_format!(isa, precision, pack_rows, (first: &[f32], second: &[f32], words: &mut [f32]));
+    }
+}
+
+#[expect(unsafe_code, reason = "packs whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn pack_rows<V: Vector, F: Format<V>>(first: &[f32], second: &[f32], words: &mut [f32]) {
+    for start in (0..words.len()).step_by(V::LANES) {
+        let end = (start + V::LANES).min(words.len());
+        // SAFETY: the caller promises equal lengths; fewer lanes go by way of the stack.
+        unsafe {
+            let (first, second) = (V::load_some(&first[start..end]), V::load_some(&second[start..end]));
+            if end - start == V::LANES {
+                F::store(first, second, words.as_mut_ptr().add(start));
+            } else {
+                let mut whole = [0.0; MAX_LANES];
+                F::store(first, second, whole.as_mut_ptr());
+                words[start..end].copy_from_slice(&whole[..end - start]);
+            }
+        }
+    }
+}

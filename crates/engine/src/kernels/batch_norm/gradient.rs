@@ -1,0 +1,272 @@
+//! The backward pass of batch normalisation, alone or with the rectifier that follows it.
+
+use std::ops::Range;
+
+use crate::gemm::{Store, Vector, by_vector};
+use crate::isa::Isa;
+use crate::kernels::column::{self, Term};
+use crate::pool::{Pool, Shared};
+
+/// What the backward pass reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Saved<'a> {
+    pub(crate) source: &'a [f32],
+    pub(crate) gamma: &'a [f32],
+    pub(crate) mean: &'a [f32],
+    pub(crate) inverse_deviation: &'a [f32],
+    /// The rectifier between the normalised values and the gradient that comes in.
+    pub(crate) rectified: Option<Rectified<'a>>,
+}
+
+/// A rectifier after the normalisation: its input was `source * scale + shift`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rectified<'a> {
+    pub(crate) scale: &'a [f32],
+    pub(crate) shift: &'a [f32],
+    pub(crate) slopes: &'a [f32],
+}
+
+/// Gradients of parameters, which are added to.
+#[derive(Debug)]
+pub(crate) struct ParameterGradients<'a> {
+    pub(crate) d_gamma: &'a mut [f32],
+    pub(crate) d_beta: &'a mut [f32],
+    /// Of the rectifier, if there is one.
+    pub(crate) d_slopes: Option<&'a mut [f32]>,
+}
+
+/// With `h = (x - mean) * inverse_deviation`, `n = gamma h + beta`, `dn = dy` or, with a rectifier,
+/// `dn = dy * (n > 0 ? 1 : slope)`, and sums over the rows: `d_beta += sum dn`, `d_gamma += sum dn h`,
+/// `d_slopes += sum dy min(n, 0)`,
+/// `dx (=|+=) gamma * inverse_deviation * (dn - (sum dn + h sum(dn h)) / rows)`.
+///
+/// Where `d_target` is `None`, `d_source` holds `dy`, and is overwritten or added to.
+///
+/// # Shapes
+/// `d_target` and `d_source` as `saved.source`, `[rows, channels]`; `partials` is scratch of
+/// `(PARTS + 2) * 3 * channels` floats.
+///
+/// # Panics
+/// When a length does not fit the others.
+pub(crate) fn backward(
+    pool: &Pool,
+    saved: Saved<'_>,
+    d_target: Option<&[f32]>,
+    d_source: &mut [f32],
+    store: Store,
+    partials: &mut [f32],
+    into: ParameterGradients<'_>,
+) {
+    let channels = saved.gamma.len();
+    assert_eq!(saved.source.len(), d_source.len(), "batch norm input and its gradient");
+    let (coefficients, partials) = partials.split_at_mut(3 * channels);
+    let incoming: &[f32] = match d_target {
+        Some(d_target) => d_target,
+        None => d_source,
+    };
+    reduce(pool, saved, incoming, partials, into, coefficients);
+    let pending = Pending::new(saved.source, saved.rectified, coefficients);
+    let (chunk, len) = (column::chunk(channels), d_source.len());
+    let d_source = Shared::new(d_source);
+    pool.run(len.div_ceil(chunk), |index, _| {
+        let range = index * chunk..((index + 1) * chunk).min(len);
+        let y = d_target.map(|d_target| &d_target[range.clone()]);
+        #[expect(unsafe_code, reason = "tasks share a tensor")]
+        // SAFETY: this range is this task's alone.
+        let d = unsafe { d_source.range(range.clone()) };
+        pending.write(pool.isa(), range, y, d, store);
+    });
+}
+
+/// The first half of [`backward`], which needs all rows: gradients of the parameters, and the `coefficients`,
+/// `[3, channels]`, with which the gradient of any row can be written.
+///
+/// # Shapes
+/// `d_target` as `saved.source`; `partials` is scratch of `(PARTS + 1) * 3 * channels` floats.
+///
+/// # Panics
+/// When a length does not fit the others.
+pub(crate) fn reduce(
+    pool: &Pool,
+    saved: Saved<'_>,
+    d_target: &[f32],
+    partials: &mut [f32],
+    into: ParameterGradients<'_>,
+    coefficients: &mut [f32],
+) {
+    let channels = saved.gamma.len();
+    let rows = saved.source.len() / channels;
+    assert_eq!(saved.source.len(), d_target.len(), "batch norm input and output gradient");
+    assert!(saved.source.len().is_multiple_of(channels), "rows of {channels} channels");
+    let kinds = if saved.rectified.is_some() { 3 } else { 2 };
+    let (sums, partials) = partials.split_at_mut(3 * channels);
+    let sums = &mut sums[..kinds * channels];
+    sums.fill(0.0);
+    column::reduce(pool, rows, partials, sums, |rows, partial| {
+        let range = rows.start * channels..rows.end * channels;
+        let (x, y) = (&saved.source[range.clone()], &d_target[range]);
+        match saved.rectified {
+            None => column::sum_rows(pool.isa(), Term::Gradient, x, y, saved.mean, partial),
+            Some(rectified) => {
+                let mean = saved.mean;
+                #[expect(unsafe_code, reason = "adds whole vectors")]
+                // SAFETY: `x` and `y` are the same whole rows, the function checks the others, and an Isa that
+                // reaches a kernel is available.
+                unsafe {
+                    by_vector!(
+                        pool.isa(),
+                        rectified_sums,
+                        (x: &[f32], y: &[f32], mean: &[f32], rectified: Rectified<'_>, partial: &mut [f32])
+                    );
+                }
+            }
+        }
+    });
+    // dx = dn * gain + x * slope + shift, with the sums folded in for each channel.
+    let (gain, rest) = coefficients.split_at_mut(channels);
+    let (slope, shift) = rest.split_at_mut(channels);
+    for channel in 0..channels {
+        let inverse = saved.inverse_deviation[channel];
+        let (sum, product) = (sums[channel], sums[channels + channel] * inverse);
+        into.d_beta[channel] += sum;
+        into.d_gamma[channel] += product;
+        gain[channel] = saved.gamma[channel] * inverse;
+        let factor = gain[channel] / rows as f32;
+        slope[channel] = -factor * product * inverse;
+        shift[channel] = -factor * sum - saved.mean[channel] * slope[channel];
+    }
+    if let (Some(d_slopes), Some(sums)) = (into.d_slopes, sums.get(2 * channels..)) {
+        d_slopes.iter_mut().zip(sums).for_each(|(d_slope, sum)| *d_slope += sum);
+    }
+}
+
+/// The gradient of a normalisation's input, to be written row by row where it is needed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending<'a> {
+    /// Input of the normalisation.
+    source: &'a [f32],
+    rectified: Option<Rectified<'a>>,
+    coefficients: [&'a [f32]; 3],
+}
+
+impl<'a> Pending<'a> {
+    /// With the coefficients of [`reduce`].
+    pub(crate) fn new(
+        source: &'a [f32],
+        rectified: Option<Rectified<'a>>,
+        coefficients: &'a [f32],
+    ) -> Pending<'a> {
+        let (gain, rest) = coefficients.split_at(coefficients.len() / 3);
+        let (slope, shift) = rest.split_at(rest.len() / 2);
+        Pending { source, rectified, coefficients: [gain, slope, shift] }
+    }
+
+    /// `d_source (=|+=)` the gradient of the elements of `range`, whole rows, from theirs of the output: `d_target`,
+    /// or what `d_source` holds.
+    ///
+    /// # Panics
+    /// When a length does not fit the range.
+    pub(crate) fn write(
+        &self,
+        isa: Isa,
+        range: Range<usize>,
+        d_target: Option<&[f32]>,
+        d_source: &mut [f32],
+        store: Store,
+    ) {
+        let (x, y, d) = (&self.source[range], d_target, d_source);
+        assert_eq!(x.len(), d.len(), "rows and their gradient");
+        assert!(y.is_none_or(|y| y.len() == d.len()), "gradients of the output and the input");
+        let (rectified, coefficients) = (self.rectified, self.coefficients);
+        let channels = coefficients[0].len();
+        let parameters = rectified.map_or(coefficients, |r| [r.scale, r.shift, r.slopes]);
+        let whole = parameters.into_iter().chain(coefficients).all(|values| values.len() == channels);
+        assert!(whole && x.len().is_multiple_of(channels), "rows of {channels} channels");
+        #[expect(unsafe_code, reason = "computes whole vectors")]
+        // SAFETY: the lengths were checked, and an Isa that reaches a kernel is available.
+        unsafe {
+            by_vector!(
+                isa,
+                apply_rows,
+                (
+                    x: &[f32], y: Option<&[f32]>, rectified: Option<Rectified<'_>>, coefficients: [&[f32]; 3],
+                    d: &mut [f32], store: Store
+                )
+            );
+        }
+    }
+}
+
+/// Adds to `sums`, `[3, channels]`, those of `dn`, `dn (x - mean)` and `dy min(n, 0)`.
+#[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn rectified_sums<V: Vector>(
+    x: &[f32],
+    y: &[f32],
+    mean: &[f32],
+    rectified: Rectified<'_>,
+    sums: &mut [f32],
+) {
+    let channels = mean.len();
+    let (sums, rest) = sums.split_at_mut(channels);
+    let (products, negatives) = rest.split_at_mut(channels);
+    column::by_columns!(x.len() / channels, channels, V::LANES, |channel, block| {
+        let columns = channel..(channel + V::LANES).min(channels);
+        // SAFETY: the caller promises the instruction set.
+        unsafe {
+            let [mean, scale, shift, slope] = [mean, rectified.scale, rectified.shift, rectified.slopes]
+                .map(|values| V::load_some(&values[columns.clone()]));
+            let mut sum = V::load_some(&sums[columns.clone()]);
+            let mut product = V::load_some(&products[columns.clone()]);
+            let mut negative = V::load_some(&negatives[columns.clone()]);
+            for row in block {
+                let here = row * channels + columns.start..row * channels + columns.end;
+                let x = column::load_ahead::<V>(x, here.clone(), channels);
+                let y = column::load_ahead::<V>(y, here, channels);
+                let n = x.multiply_add(scale, shift);
+                let d = n.where_positive(y, slope.multiply(y));
+                sum = sum.add(d);
+                product = d.multiply_add(x.subtract(mean), product);
+                negative = n.where_positive(V::splat(0.0), n).multiply_add(y, negative);
+            }
+            sum.store_some(&mut sums[columns.clone()]);
+            product.store_some(&mut products[columns.clone()]);
+            negative.store_some(&mut negatives[columns]);
+        }
+    });
+}
+
+/// `d (=|+=) dn * gain + x * slope + shift`, `dy` being `y` or what is in `d`.
+#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn apply_rows<V: Vector>(
+    x: &[f32],
+    y: Option<&[f32]>,
+    rectified: Option<Rectified<'_>>,
+    [gain, slope, shift]: [&[f32]; 3],
+    d: &mut [f32],
+    store: Store,
+) {
+    let channels = gain.len();
+    for row in (0..x.len()).step_by(channels) {
+        for channel in (0..channels).step_by(V::LANES) {
+            let columns = channel..(channel + V::LANES).min(channels);
+            let here = row + columns.start..row + columns.end;
+            // SAFETY: the caller promises the instruction set and operands of these sizes.
+            unsafe {
+                let load = |values: &[f32]| column::load_at::<V>(values, columns.clone());
+                let x = column::load_at::<V>(x, here.clone());
+                let mut dn = column::load_at::<V>(y.unwrap_or(d), here.clone());
+                if let Some(rectified) = rectified {
+                    let n = x.multiply_add(load(rectified.scale), load(rectified.shift));
+                    dn = n.where_positive(dn, load(rectified.slopes).multiply(dn));
+                }
+                let mut dx = dn.multiply_add(load(gain), x.multiply_add(load(slope), load(shift)));
+                if store == Store::Add {
+                    dx = column::load_at::<V>(d, here.clone()).add(dx);
+                }
+                column::store_at(dx, d, here);
+            }
+        }
+    }
+}

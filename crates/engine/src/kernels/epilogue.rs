@@ -1,0 +1,251 @@
+//! What follows a layer, done to its rows while they are still in a cache or on the way to memory.
+
+use std::ops::Range;
+
+use super::column;
+use crate::gemm::{Vector, by_vector};
+use crate::isa::Isa;
+use crate::pool::{Pool, Shared};
+
+/// What is done to a layer's output `y`: `rectified(y + bias) + residual`, each where it is given.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Epilogue<'a> {
+    /// `[channels]`.
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) after: After<'a>,
+}
+
+/// A rectifier and a sum.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct After<'a> {
+    /// Slopes of a rectifier, `[channels]`.
+    pub(crate) slopes: Option<&'a [f32]>,
+    /// Added to what was rectified; as many values as the output.
+    pub(crate) residual: Option<&'a [f32]>,
+}
+
+impl<'a> Epilogue<'a> {
+    /// A bias and no more.
+    pub(crate) fn bias(bias: Option<&'a [f32]>) -> Epilogue<'a> {
+        Epilogue { bias, after: After::default() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bias.is_none() && self.after.is_empty()
+    }
+
+    /// Does it to some columns of some rows of `target`, `[rows, channels]`.
+    ///
+    /// # Safety
+    /// No other live reference covers these columns of these rows.
+    #[expect(unsafe_code, reason = "columns of rows are no contiguous slice")]
+    pub(crate) unsafe fn apply(
+        self,
+        isa: Isa,
+        target: Shared<'_, f32>,
+        channels: usize,
+        rows: Range<usize>,
+        columns: Range<usize>,
+    ) {
+        if self.is_empty() {
+            return;
+        }
+        for row in rows {
+            let place = row * channels + columns.start..row * channels + columns.end;
+            let mut here = self;
+            here.bias = here.bias.map(|bias| &bias[columns.clone()]);
+            here.after.slopes = here.after.slopes.map(|slopes| &slopes[columns.clone()]);
+            here.after.residual = here.after.residual.map(|residual| &residual[place.clone()]);
+            // SAFETY: the caller's promise; every operand was cut to the columns, and an Isa that reaches a kernel is
+            // available.
+            unsafe {
+                let row = target.range(place);
+                by_vector!(isa, finish_row, (here: Epilogue<'_>, row: &mut [f32]));
+            }
+        }
+    }
+}
+
+impl After<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slopes.is_none() && self.residual.is_none()
+    }
+
+    /// The value of some elements of a row, at `place` of the whole output and in `columns`.
+    ///
+    /// # Safety
+    /// The processor has `V`'s instruction set; slopes and residual reach as far as the places say.
+    #[expect(unsafe_code, reason = "computes whole vectors")]
+    #[inline(always)]
+    pub(crate) unsafe fn value<V: Vector>(&self, value: V, columns: Range<usize>, place: Range<usize>) -> V {
+        let mut value = value;
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Some(slopes) = self.slopes {
+                value = value.where_positive(value, value.multiply(column::load_at(slopes, columns)));
+            }
+            if let Some(residual) = self.residual {
+                value = value.add(column::load_at(residual, place));
+            }
+        }
+        value
+    }
+
+    /// Does it to a whole output where it lies.
+    ///
+    /// # Shapes
+    /// `target` `[rows, channels]`.
+    pub(crate) fn apply_to_all(self, pool: &Pool, channels: usize, target: &mut [f32]) {
+        let rows = target.len() / channels;
+        let each = column::chunk(channels) / channels;
+        let target = Shared::new(target);
+        let epilogue = Epilogue { bias: None, after: self };
+        pool.run(if self.is_empty() { 0 } else { rows.div_ceil(each) }, |index, _| {
+            let rows = index * each..((index + 1) * each).min(rows);
+            #[expect(unsafe_code, reason = "tasks share a tensor")]
+            // SAFETY: these rows are this task's alone.
+            unsafe {
+                epilogue.apply(pool.isa(), target, channels, rows, 0..channels);
+            }
+        });
+    }
+}
+
+#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn finish_row<V: Vector>(epilogue: Epilogue<'_>, row: &mut [f32]) {
+    for start in (0..row.len()).step_by(V::LANES) {
+        let here = start..(start + V::LANES).min(row.len());
+        // SAFETY: the caller promises the instruction set, and operands as long as the row.
+        unsafe {
+            let mut value = column::load_at::<V>(row, here.clone());
+            if let Some(bias) = epilogue.bias {
+                value = value.add(column::load_at(bias, here.clone()));
+            }
+            let value = epilogue.after.value(value, here.clone(), here.clone());
+            column::store_at(value, row, here);
+        }
+    }
+}
+
+/// `target = after(source * scale + shift)` for each channel, or `after(source)`.
+///
+/// # Shapes
+/// `source` and `target` `[rows, channels]`, `scale` and `shift` `[channels]`.
+///
+/// # Panics
+/// When a length does not fit the others.
+pub(crate) fn map(
+    pool: &Pool,
+    source: &[f32],
+    channels: usize,
+    affine: Option<[&[f32]; 2]>,
+    after: After<'_>,
+    target: &mut [f32],
+) {
+    assert_eq!(source.len(), target.len(), "input and output");
+    assert!(after.residual.is_none_or(|residual| residual.len() == target.len()), "output and summand");
+    let vectors = affine.into_iter().flatten().chain(after.slopes);
+    assert!(vectors.into_iter().all(|values| values.len() == channels), "parameters of {channels} channels");
+    assert!(source.len().is_multiple_of(channels), "rows of {channels} channels");
+    let chunk = column::chunk(channels);
+    pool.run_chunks(target, chunk, |index, target| {
+        let range = index * chunk..index * chunk + target.len();
+        let source = &source[range.clone()];
+        let after = After { residual: after.residual.map(|residual| &residual[range]), ..after };
+        #[expect(unsafe_code, reason = "computes whole vectors")]
+        // SAFETY: the lengths were checked, and an Isa that reaches a kernel is available.
+        unsafe {
+            by_vector!(
+                pool.isa(),
+                map_rows,
+                (
+                    source: &[f32], channels: usize, affine: Option<[&[f32]; 2]>, after: After<'_>,
+                    target: &mut [f32]
+                )
+            );
+        }
+    });
+}
+
+#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn map_rows<V: Vector>(
+    source: &[f32],
+    channels: usize,
+    affine: Option<[&[f32]; 2]>,
+    after: After<'_>,
+    target: &mut [f32],
+) {
+    for row in (0..source.len()).step_by(channels) {
+        for channel in (0..channels).step_by(V::LANES) {
+            let columns = channel..(channel + V::LANES).min(channels);
+            let place = row + columns.start..row + columns.end;
+            // SAFETY: the caller promises the instruction set and operands of these sizes.
+            unsafe {
+                let mut value = column::load_at::<V>(source, place.clone());
+                if let Some([scale, shift]) = affine {
+                    let shift = column::load_at(shift, columns.clone());
+                    value = value.multiply_add(column::load_at(scale, columns.clone()), shift);
+                }
+                let value = after.value(value, columns, place.clone());
+                column::store_at(value, target, place);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Numbers, assert_close};
+
+    #[test]
+    fn every_instruction_set_and_every_choice_agrees_with_plain_loops() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let pool = Pool::with_isa(2, isa).unwrap();
+            for (rows, channels) in [(1, 1), (5, 17), (700, 33), (300, 64)] {
+                let mut numbers = Numbers::new(21);
+                let (source, residual) = (numbers.vector(rows * channels), numbers.vector(rows * channels));
+                let [scale, shift, slopes] = [(); 3].map(|()| numbers.vector(channels));
+                for choice in 0..8 {
+                    let affine = (choice & 1 > 0).then_some([&scale[..], &shift[..]]);
+                    let after = After {
+                        slopes: (choice & 2 > 0).then_some(&slopes),
+                        residual: (choice & 4 > 0).then_some(&residual),
+                    };
+                    let expected = |scale: Option<&[f32]>, shift: Option<&[f32]>| -> Vec<f32> {
+                        let value = |(index, value): (usize, &f32)| {
+                            let channel = index % channels;
+                            let value = scale.map_or(*value, |scale| value * scale[channel]);
+                            let value = shift.map_or(value, |shift| value + shift[channel]);
+                            let slope = after.slopes.map_or(1.0, |slopes| slopes[channel]);
+                            let value = if value > 0.0 { value } else { slope * value };
+                            value + after.residual.map_or(0.0, |residual| residual[index])
+                        };
+                        source.iter().enumerate().map(value).collect()
+                    };
+                    let mut target = vec![f32::NAN; source.len()];
+                    map(&pool, &source, channels, affine, after, &mut target);
+                    let [scale, bias] = [affine.map(|pair| pair[0]), affine.map(|pair| pair[1])];
+                    assert_close(&target, &expected(scale, bias), 2);
+
+                    // The same where it lies, in two groups of columns.
+                    let mut target = source.clone();
+                    let shared = Shared::new(&mut target);
+                    for columns in [0..channels / 2, channels / 2..channels] {
+                        #[expect(unsafe_code, reason = "calls what is tested")]
+                        // SAFETY: nobody else holds the rows.
+                        unsafe {
+                            Epilogue { bias, after }.apply(isa, shared, channels, 0..rows, columns);
+                        }
+                    }
+                    assert_close(&target, &expected(None, bias), 2);
+                    let mut target = source.clone();
+                    after.apply_to_all(&pool, channels, &mut target);
+                    assert_close(&target, &expected(None, None), 2);
+                }
+            }
+        }
+    }
+}

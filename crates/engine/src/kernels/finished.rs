@@ -1,0 +1,169 @@
+//! Products of gathered rows whose rows are finished, and measured, while they are still in a cache.
+
+use super::batch_norm::{self, PartMoments};
+use super::column;
+use super::epilogue::Epilogue;
+use crate::gemm::{Panels, Registers, Rows, Store, packed_rows_len, product_rows, row_block};
+use crate::pool::{Pool, Shared};
+
+/// With fewer blocks of rows than this, a block's panels are shared among tasks, and none sees whole rows.
+const BLOCKS_OF_WHOLE_ROWS: usize = 8;
+/// Tasks for each thread where rows are few.
+const TASKS_OF_THREAD: usize = 4;
+
+/// `target[row] = epilogue(sum over k of rows[row][k] * panels[k])` for every row; returns the rows in a part where
+/// `moments` are asked for.
+///
+/// # Shapes
+/// `target` `[rows, columns of the panels]`; `moments` at least `[PARTS, 2, columns]`, of which the moments of each
+/// part are written as [`batch_norm::measure`] does.
+///
+/// # Panics
+/// When the depths differ, or a length does not fit.
+pub(crate) fn product(
+    pool: &Pool,
+    rows: &impl Rows,
+    shape: Panels,
+    panels: &[f32],
+    epilogue: Epilogue<'_>,
+    moments: Option<&mut [f32]>,
+    target: &mut [f32],
+) -> Option<usize> {
+    let (isa, channels, count) = (pool.isa(), shape.columns, rows.count());
+    assert_eq!(target.len(), count * channels, "rows of the product");
+    let moments = moments.filter(|_| count.div_ceil(row_block(isa)) >= BLOCKS_OF_WHOLE_ROWS);
+    // Few rows: smaller blocks, so that every thread has some; a row's sums are the same in any block.
+    let block = match moments {
+        Some(_) => row_block(isa),
+        None => {
+            let tile = Registers::of(isa).rows;
+            (count / (tile * TASKS_OF_THREAD * pool.threads()))
+                .max(1)
+                .saturating_mul(tile)
+                .min(row_block(isa))
+        }
+    };
+    let row_blocks = count.div_ceil(block);
+    let shared = Shared::new(target);
+    let finish = |index: usize, group: std::ops::Range<usize>, packed: &mut [f32]| {
+        let taken = index * block..((index + 1) * block).min(count);
+        let last = shape.panel(group.end - 1);
+        let columns = shape.panel(group.start).first_column..last.first_column + last.columns;
+        let (place, store) = (|row: usize| row * channels, Store::Replace);
+        product_rows(rows, taken.clone(), (shape, panels), group, packed, shared, &place, store);
+        #[expect(unsafe_code, reason = "tasks share a tensor")]
+        // SAFETY: these columns of these rows belong to this task alone.
+        unsafe {
+            epilogue.apply(isa, shared, channels, taken.clone(), columns);
+        }
+        taken
+    };
+    let Some(moments) = moments else {
+        let groups = (TASKS_OF_THREAD * pool.threads()).div_ceil(row_blocks.max(1)).clamp(1, shape.count());
+        pool.run(row_blocks * groups, |task, scratch| {
+            let (index, group) = (task / groups, task % groups);
+            let group = group * shape.count() / groups..(group + 1) * shape.count() / groups;
+            finish(index, group, scratch.at_least(packed_rows_len(isa)));
+        });
+        return None;
+    };
+    let blocks_in_part = row_blocks.div_ceil(column::PARTS);
+    let parts = row_blocks.div_ceil(blocks_in_part);
+    let moments = Shared::new(moments);
+    pool.run(parts, |index, scratch| {
+        let (packed, origin) =
+            scratch.at_least(packed_rows_len(isa) + channels).split_at_mut(packed_rows_len(isa));
+        #[expect(unsafe_code, reason = "tasks share a buffer and a tensor")]
+        // SAFETY: this part's moments and, below, its rows belong to this task alone.
+        let sums = unsafe { moments.range(index * 2 * channels..(index + 1) * 2 * channels) };
+        let mut part = PartMoments::new(origin, sums);
+        for block in index * blocks_in_part..((index + 1) * blocks_in_part).min(row_blocks) {
+            let taken = finish(block, 0..shape.count(), packed);
+            #[expect(unsafe_code, reason = "tasks share a tensor")]
+            // SAFETY: as above.
+            part.add(isa, unsafe { shared.range(taken.start * channels..taken.end * channels) });
+        }
+        part.finish();
+    });
+    Some(blocks_in_part * block)
+}
+
+/// As [`product`] for a `target` that was computed without its moments.
+pub(crate) fn measured(
+    pool: &Pool,
+    done: Option<usize>,
+    moments: Option<&mut [f32]>,
+    channels: usize,
+    target: &[f32],
+) -> Option<usize> {
+    match (done, moments) {
+        (None, Some(moments)) => Some(batch_norm::measure(pool, target, channels, moments)),
+        (done, _) => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gemm::Dense;
+    use crate::isa::Isa;
+    use crate::kernels::epilogue::After;
+    use crate::precision::Precision;
+    use crate::testing::{Numbers, assert_close};
+
+    /// Rows around the borders of blocks and parts, few enough for shared panels and many.
+    #[test]
+    fn rows_are_finished_and_measured_as_by_plain_passes() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let block = row_block(isa);
+            for (count, depth, channels) in
+                [(1, 5, 3), (block + 1, 40, 70), (8 * block - 1, 400, 33), (65 * block + 3, 9, 40)]
+            {
+                let mut numbers = Numbers::new(count as u64);
+                let (left, right) = (numbers.vector(count * depth), numbers.vector(depth * channels));
+                let residual = numbers.vector(count * channels);
+                let [bias, slopes] = [(); 2].map(|()| numbers.vector(channels));
+                let after = After { slopes: Some(&slopes), residual: Some(&residual) };
+                let epilogue = Epilogue { bias: Some(&bias), after };
+                let run = |threads| {
+                    let pool = Pool::with_isa(threads, isa).unwrap();
+                    let shape = Panels::new(isa, Precision::F32, depth, channels);
+                    let mut panels = vec![f32::NAN; shape.len()];
+                    shape.pack(&pool, &right, &mut panels);
+                    let mut target = vec![f32::NAN; count * channels];
+                    let mut moments = vec![f32::NAN; column::PARTS * 2 * channels];
+                    let rows = Dense::new(&left, depth);
+                    let done =
+                        product(&pool, &rows, shape, &panels, epilogue, Some(&mut moments), &mut target);
+                    assert_eq!(done.is_some(), count.div_ceil(block) >= BLOCKS_OF_WHOLE_ROWS);
+                    let each = measured(&pool, done, Some(&mut moments), channels, &target).unwrap();
+                    moments.truncate(count.div_ceil(each) * 2 * channels);
+                    (target, moments, each)
+                };
+                let (target, moments, each) = run(2);
+                for (index, actual) in target.iter().enumerate() {
+                    let (row, channel) = (index / channels, index % channels);
+                    let product: f64 = (0..depth)
+                        .map(|k| f64::from(left[row * depth + k]) * f64::from(right[k * channels + channel]))
+                        .sum();
+                    let value = product + f64::from(bias[channel]);
+                    let value = if value > 0.0 { value } else { f64::from(slopes[channel]) * value };
+                    let value = value + f64::from(residual[index]);
+                    assert_close(&[*actual], &[value as f32], depth + 4);
+                }
+                for (part, rows) in moments.chunks(2 * channels).zip(target.chunks(each * channels)) {
+                    let count = (rows.len() / channels) as f64;
+                    for channel in 0..channels {
+                        let column = || rows.iter().skip(channel).step_by(channels).map(|x| f64::from(*x));
+                        let mean = column().sum::<f64>() / count;
+                        let squares = column().map(|x| (x - mean).powi(2)).sum::<f64>();
+                        assert!((f64::from(part[channel]) - mean).abs() < 1e-4, "{isa} {count}");
+                        let actual = f64::from(part[channels + channel]);
+                        assert!((actual - squares).abs() < 1e-4 * squares.max(1.0), "{isa} {count}");
+                    }
+                }
+                assert_eq!(run(1), (target, moments, each), "threads");
+            }
+        }
+    }
+}

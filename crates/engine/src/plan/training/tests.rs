@@ -1,0 +1,225 @@
+//! Features and gradients against the definition, on every operation and every way in which values share memory.
+
+use super::*;
+use crate::plan::reference;
+use crate::testing::Numbers;
+use net::{BatchNorm, Convolution, Dropout, Init, Input, Linear, Node, PRelu, Weights, initialise};
+
+/// Nodes by name, each reading the nodes named; `image` is the image.
+fn network(nodes: &[(&str, Op, &[&str])]) -> Network {
+    let find = |name: &str| match nodes.iter().position(|node| node.0 == name) {
+        Some(index) => Source::Node(index),
+        None => Source::Image,
+    };
+    let nodes = nodes
+        .iter()
+        .map(|(name, op, inputs)| Node {
+            name: (*name).to_owned(),
+            op: op.clone(),
+            inputs: inputs.iter().map(|input| find(input)).collect(),
+        })
+        .collect();
+    let network = Network { name: "test".to_owned(), input: Input { height: 9, width: 8 }, nodes };
+    network.check().unwrap();
+    network
+}
+
+fn convolution(out_channels: usize, stride: usize, groups: usize, bias: bool) -> Op {
+    let init = Init::Gaussian { deviation: 0.3 };
+    Op::Convolution(Convolution { out_channels, kernel: [3, 3], stride, padding: 1, groups, bias, init })
+}
+
+fn linear(out_features: usize) -> Op {
+    Op::Linear(Linear { out_features, bias: true, init: Init::Gaussian { deviation: 0.1 } })
+}
+
+const NORM: Op = Op::BatchNorm(BatchNorm { epsilon: 1e-5, momentum: 0.1 });
+const PRELU: Op = Op::PRelu(PRelu { init: 0.25 });
+
+/// Every operation, and every way in which gradients share memory.
+fn networks() -> Vec<Network> {
+    vec![
+        network(&[
+            ("open", convolution(6, 2, 1, true), &["image"]),
+            ("prelu", PRELU, &["open"]),
+            ("first", convolution(6, 1, 1, false), &["prelu"]),
+            ("first_prelu", PRELU, &["first"]),
+            ("unit", Op::Add, &["prelu", "first_prelu"]),
+            ("narrow", convolution(7, 2, 1, true), &["unit"]),
+            ("fc", linear(5), &["narrow"]),
+        ]),
+        network(&[
+            ("open", convolution(4, 1, 1, false), &["image"]),
+            ("norm", NORM, &["open"]),
+            ("inner", convolution(5, 2, 1, false), &["norm"]),
+            ("inner_norm", NORM, &["inner"]),
+            ("short", convolution(5, 2, 1, false), &["norm"]),
+            ("short_norm", NORM, &["short"]),
+            ("unit", Op::Add, &["inner_norm", "short_norm"]),
+            ("depthwise", convolution(5, 2, 5, true), &["unit"]),
+            ("dropout", Op::Dropout(Dropout { probability: 0.3 }), &["depthwise"]),
+            ("fc", linear(6), &["dropout"]),
+            ("feature", NORM, &["fc"]),
+        ]),
+        // A summand that reads the other one directly, a doubled value, and a sum of a sum with many readers.
+        network(&[
+            ("open", convolution(4, 2, 1, true), &["image"]),
+            ("direct", convolution(4, 1, 1, false), &["open"]),
+            ("first", Op::Add, &["open", "direct"]),
+            ("double", Op::Add, &["first", "first"]),
+            ("second", Op::Add, &["double", "first"]),
+            ("third", Op::Add, &["open", "second"]),
+            ("prelu", PRELU, &["third"]),
+            ("last", Op::Add, &["second", "prelu"]),
+            ("fc", linear(3), &["last"]),
+        ]),
+        chains(),
+    ]
+}
+
+/// A convolution of 1 x 1.
+fn pointwise(out_channels: usize) -> Op {
+    let init = Init::Gaussian { deviation: 0.3 };
+    let (kernel, stride, padding, groups, bias) = ([1, 1], 1, 0, 1, false);
+    Op::Convolution(Convolution { out_channels, kernel, stride, padding, groups, bias, init })
+}
+
+/// Everything that a step can do on the way, and a normalisation and a rectifier that come too early for it.
+fn chains() -> Network {
+    let chains = network(&[
+        ("open", convolution(4, 1, 1, false), &["image"]),
+        ("open_norm", NORM, &["open"]),
+        ("open_prelu", PRELU, &["open_norm"]),
+        ("expand", pointwise(6), &["open_prelu"]),
+        ("expand_norm", NORM, &["expand"]),
+        ("expand_prelu", PRELU, &["expand_norm"]),
+        ("depthwise", convolution(6, 1, 6, true), &["expand_prelu"]),
+        ("depthwise_norm", NORM, &["depthwise"]),
+        ("depthwise_prelu", PRELU, &["depthwise_norm"]),
+        ("project", pointwise(4), &["depthwise_prelu"]),
+        ("project_norm", NORM, &["project"]),
+        ("unit", Op::Add, &["open_prelu", "project_norm"]),
+        ("direct", pointwise(4), &["unit"]),
+        ("direct_norm", NORM, &["direct"]),
+        ("direct_unit", Op::Add, &["unit", "direct_norm"]),
+        ("early_norm", NORM, &["direct_unit"]),
+        ("early_prelu", PRELU, &["early_norm"]),
+        ("second", convolution(4, 1, 1, true), &["early_norm"]),
+        ("second_prelu", PRELU, &["second"]),
+        ("third", Op::Add, &["second_prelu", "early_prelu"]),
+        ("last_norm", NORM, &["third"]),
+        ("last_prelu", PRELU, &["last_norm"]),
+        ("last", Op::Add, &["last_prelu", "third"]),
+        ("fc", linear(3), &["last"]),
+    ]);
+    // Rows enough for the gradients of a convolution of 1 x 1 to come from one walk.
+    Network { input: Input { height: 20, width: 16 }, ..chains }
+}
+
+const BATCH: usize = 3;
+
+fn pixels(network: &Network) -> Vec<u8> {
+    let mut numbers = Numbers::new(4);
+    let len = BATCH * network.image_shape().elements();
+    (0..len).map(|_| (128.0 + 127.0 * numbers.next()) as u8).collect()
+}
+
+/// `net::initialise` leaves slopes, gammas and betas constant; the test wants every value different.
+fn weights(network: &Network) -> Weights {
+    let mut weights = initialise(network, 5);
+    let mut numbers = Numbers::new(6);
+    for tensor in weights.0.values_mut() {
+        tensor.values.iter_mut().for_each(|value| *value += 0.2 * numbers.next());
+    }
+    weights
+}
+
+const SEED: u64 = 99;
+
+#[test]
+fn features_and_gradients_are_those_of_the_definition() {
+    for network in networks() {
+        let (bytes, weights) = (pixels(&network), weights(&network));
+        let mut numbers = Numbers::new(8);
+        let d_features = numbers.vector(BATCH * network.feature_dimension());
+        let objective = |weights: &Weights| -> f64 {
+            let features = reference::features(&network, weights, &bytes, BATCH, SEED);
+            features.iter().zip(&d_features).map(|(feature, d)| feature * f64::from(*d)).sum()
+        };
+        for threads in [1, 2] {
+            let pool = Pool::new(threads).unwrap();
+            let mut parameters = Parameters::from_weights(&network, &weights).unwrap();
+            let mut plan = TrainingPlan::new(&pool, &network, BATCH).unwrap();
+            let mut gradients = Gradients::zeros(&parameters);
+            let pixels = Pixels { bytes: &bytes, mean: [127.5; 3], scale: [128.0; 3] };
+            let features = plan.forward(&pool, &mut parameters, pixels, SEED).to_vec();
+            let expected = reference::features(&network, &weights, &bytes, BATCH, SEED);
+            for (actual, expected) in features.iter().zip(&expected) {
+                assert!((f64::from(*actual) - expected).abs() < 1e-4, "{actual} against {expected}");
+            }
+            plan.backward(&pool, &parameters, &d_features, &mut gradients);
+            let named = parameters.trained_to_weights(gradients.values());
+            for (name, gradient) in named.iter() {
+                for index in (0..gradient.values.len()).step_by(1 + gradient.values.len() / 7) {
+                    // Small against the distance of most values from the kink of a rectifier.
+                    let step = 1e-5;
+                    let at = |by: f64| {
+                        let mut moved = weights.clone();
+                        let value = &mut moved.get_mut(name).unwrap().values[index];
+                        let start = *value;
+                        *value = (f64::from(start) + by) as f32;
+                        let taken = f64::from(*value) - f64::from(start);
+                        (objective(&moved), taken)
+                    };
+                    // Steps that f32 can represent: the slope is taken over those really made.
+                    let ((up, up_by), (down, down_by)) = (at(step), at(-step));
+                    let slope = (up - down) / (up_by - down_by);
+                    let actual = f64::from(gradient.values[index]);
+                    let scale = slope.abs().max(1.0);
+                    assert!((actual - slope).abs() < 5e-3 * scale, "{name}[{index}]: {actual}, {slope}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_of_two_passes_add_up_and_threads_do_not_change_a_bit() {
+    for network in networks() {
+        let (bytes, weights) = (pixels(&network), weights(&network));
+        let run = |threads: usize, passes: usize| {
+            let pool = Pool::new(threads).unwrap();
+            let mut parameters = Parameters::from_weights(&network, &weights).unwrap();
+            let mut plan = TrainingPlan::new(&pool, &network, BATCH).unwrap();
+            let mut gradients = Gradients::zeros(&parameters);
+            for _ in 0..passes {
+                let pixels = Pixels { bytes: &bytes, mean: [127.5; 3], scale: [128.0; 3] };
+                let d_features = plan.forward(&pool, &mut parameters, pixels, SEED).to_vec();
+                plan.backward(&pool, &parameters, &d_features, &mut gradients);
+            }
+            gradients.values().to_vec()
+        };
+        let once = run(1, 1);
+        assert_eq!(once, run(2, 1));
+        assert_eq!(once, run(3, 1));
+        let twice: Vec<f32> = once.iter().map(|value| value + value).collect();
+        // Some gradients are zero but for the rounding of sums of much larger values.
+        let greatest = twice.iter().fold(1.0f32, |greatest, value| greatest.max(value.abs()));
+        for (actual, expected) in run(2, 2).iter().zip(&twice) {
+            assert!((actual - expected).abs() <= 1e-5 * greatest, "{actual}, {expected}");
+        }
+    }
+}
+
+#[test]
+fn what_the_engine_cannot_run_is_refused_by_name() {
+    let pool = Pool::new(1).unwrap();
+    let grouped =
+        network(&[("grouped", convolution(6, 1, 3, false), &["image"]), ("fc", linear(2), &["grouped"])]);
+    // Three groups over three channels but twice as many outputs: neither full nor depthwise.
+    let error = TrainingPlan::new(&pool, &grouped, 2).unwrap_err();
+    assert_eq!(error, PlanError::Groups { node: "grouped".to_owned(), groups: 3, channels: 3 });
+    let norm = network(&[("fc", linear(4), &["image"]), ("norm", NORM, &["fc"])]);
+    let error = TrainingPlan::new(&pool, &norm, 1).unwrap_err();
+    assert_eq!(error, PlanError::BatchOfOne { node: "norm".to_owned(), batch: 1 });
+}
