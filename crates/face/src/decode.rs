@@ -52,8 +52,8 @@ pub fn decode_photograph_file(path: &Path, limits: &Limits) -> Result<RgbImage, 
 /// Decodes a photograph as it comes to upright RGB, 8 bits a channel: as [`decode`], and
 ///
 /// - 16 bits a channel become 8 by `round(value 255 / 65535)`;
-/// - CMYK and YCCK in JPEG become RGB by `R = C K / 255` (likewise green and blue) where an Adobe marker says that they
-///   are stored inverted, and by `R = (255 - C)(255 - K) / 255` where there is none.
+/// - CMYK and YCCK in JPEG become RGB by `R = C K / 255` (likewise green and blue): they are taken for stored inverted,
+///   as Adobe's programs do, with or without its marker, which is how Pillow reads them.
 ///
 /// # Errors
 /// As [`decode`], without the refusal of these.

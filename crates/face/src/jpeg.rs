@@ -18,8 +18,6 @@ struct Frame {
     channels: u8,
     /// Scans, each a pass over the image.
     scans: u32,
-    /// Whether an Adobe marker (APP14) says how colours are stored.
-    adobe: bool,
 }
 
 /// Passes over as many pixels as the limit allows, which all scans of an image may take together. A progressive
@@ -43,18 +41,14 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits, colours: Colours) -> Result<
     check_pixels(frame.width, frame.height, limits)?;
     check_scans(&frame, limits)?;
 
-    // The decoder takes four channels for inverted, as Adobe's programs store them.
-    let uninverted = frame.channels == 4 && !frame.adobe;
+    // The decoder takes four channels for inverted, as Adobe's programs store them and Pillow reads them.
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::from(u16::MAX))
         .set_max_height(usize::from(u16::MAX))
-        .jpeg_set_out_colorspace(if uninverted { ColorSpace::CMYK } else { ColorSpace::RGB });
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    let mut pixels = decoder.decode().map_err(damaged)?;
-    if uninverted {
-        pixels = printed(&pixels);
-    }
+    let pixels = decoder.decode().map_err(damaged)?;
     let orientation = decoder
         .exif()
         .and_then(|exif| Orientation::from_exif_chunk(exif))
@@ -62,18 +56,6 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits, colours: Colours) -> Result<
     let image = RgbImage::from_raw(frame.width, frame.height, pixels)
         .ok_or_else(|| damaged("the decoder's image has another size than the frame header"))?;
     Ok(upright(DynamicImage::ImageRgb8(image), orientation).into_rgb8())
-}
-
-/// `(255 - ink)(255 - black) / 255`: the colours that cyan, magenta, yellow and black leave.
-fn printed(inks: &[u8]) -> Vec<u8> {
-    let left = |ink: u8, black: u8| {
-        let product = u32::from(255 - ink) * u32::from(255 - black);
-        ((product + 127) / 255) as u8
-    };
-    let pixels = inks.as_chunks::<4>().0.iter();
-    pixels
-        .flat_map(|&[cyan, magenta, yellow, black]| [cyan, magenta, yellow].map(|ink| left(ink, black)))
-        .collect()
 }
 
 fn check_scans(frame: &Frame, limits: &Limits) -> Result<(), ImageFault> {
@@ -91,7 +73,7 @@ fn check_scans(frame: &Frame, limits: &Limits) -> Result<(), ImageFault> {
 /// structure is checked here: a file that does not reach its end-of-image marker is truncated.
 fn walk(bytes: &[u8]) -> Result<Frame, ImageFault> {
     let mut frame: Option<Frame> = None;
-    let (mut scans, mut adobe) = (0, false);
+    let mut scans = 0;
     let mut rest = &bytes[2..];
     loop {
         // Up to the next marker: 0xFF, then neither 0x00 (a stuffed data byte) nor 0xFF (a fill byte).
@@ -104,7 +86,7 @@ fn walk(bytes: &[u8]) -> Result<Frame, ImageFault> {
         match marker {
             0xD9 => {
                 let frame = frame.ok_or_else(|| damaged("no frame header before the end of the image"))?;
-                return Ok(Frame { scans, adobe, ..frame });
+                return Ok(Frame { scans, ..frame });
             }
             0x01 | 0xD0..=0xD8 => continue,
             _ => {}
@@ -133,10 +115,7 @@ fn walk(bytes: &[u8]) -> Result<Frame, ImageFault> {
             };
             let width = u32::from(u16::from_be_bytes([w1, w0]));
             let height = u32::from(u16::from_be_bytes([h1, h0]));
-            frame = Some(Frame { width, height, bits, channels, scans, adobe });
-        }
-        if marker == 0xEE {
-            adobe |= segment.starts_with(b"Adobe");
+            frame = Some(Frame { width, height, bits, channels, scans });
         }
         rest = &rest[length..];
     }

@@ -38,7 +38,7 @@ files = {
     "cmyk_adobe": adobe,
     # The same bytes read as YCCK, transform 2.
     "ycck_adobe": adobe[: at + length - 1] + b"\x02" + adobe[at + length :],
-    # The same bytes without the marker: inks as they are.
+    # The same bytes without the marker, which Pillow takes for inverted too.
     "cmyk_plain": adobe[:at] + adobe[at + length :],
     "progressive": encoded(colours, progressive=True),
 }

@@ -109,6 +109,19 @@ fn foreign_files_give_the_features_that_onnx_runtime_gives() {
     }
 }
 
+/// InsightFace's iresnet in small, by `golden/make_iresnet.py`: normalisation folded by the exporter, and kept.
+#[test]
+fn iresnet_files_give_the_features_that_onnx_runtime_gives() {
+    for (file, computed) in [
+        (include_str!("golden/onnx_iresnet.hex"), include_str!("golden/onnx_iresnet.txt")),
+        (include_str!("golden/onnx_iresnet_trained.hex"), include_str!("golden/onnx_iresnet_trained.txt")),
+    ] {
+        let onnx = parse(&bytes_of(file)).unwrap();
+        let expected: Vec<f64> = computed.lines().map(|line| line.parse().unwrap()).collect();
+        assert_close(&feature(&onnx.network, &onnx.weights, &image(&onnx.network)), &expected);
+    }
+}
+
 #[test]
 fn several_outputs_are_named_and_follow_a_new_size_of_the_image() {
     let onnx = parse(&bytes_of(DETECTOR)).unwrap();
