@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use detect::{Choice, DetectError, DetectedFace, Detector};
 use engine::Pool;
-use face::{DegenerateLandmarks, ImageError, Limits, Template, align, decode_photograph_file};
+use face::{DegenerateLandmarks, ImageError, Limits, Template, align, decode_file};
 use image::RgbImage;
 use net::LandmarkTemplate;
 
@@ -67,20 +67,13 @@ impl Aligner {
     /// # Errors
     /// See [`AlignError`].
     pub fn crops(&mut self, path: &Path) -> Result<Vec<RgbImage>, AlignError> {
-        self.crops_of(&decode_photograph_file(path, &Limits::default())?, path)
-    }
-
-    /// The same for a decoded photograph; `path` stands for it in errors.
-    ///
-    /// # Errors
-    /// See [`AlignError`].
-    pub fn crops_of(&mut self, photograph: &RgbImage, path: &Path) -> Result<Vec<RgbImage>, AlignError> {
-        let faces = self.faces(photograph)?;
+        let photograph = decode_file(path, &Limits::default())?;
+        let faces = self.faces(&photograph)?;
         if faces.is_empty() {
             return Err(AlignError::NoFace(path.to_owned()));
         }
         let crop = |face: &DetectedFace| {
-            let aligned = align(photograph, &face.landmarks, &self.template);
+            let aligned = align(&photograph, &face.landmarks, &self.template);
             aligned.map_err(|source| AlignError::Landmarks { path: path.to_owned(), source })
         };
         faces.iter().map(crop).collect()

@@ -26,7 +26,6 @@ mod import;
 mod interruption;
 mod invocation;
 mod journey;
-mod models;
 mod pairs;
 mod paper;
 mod photographs;
