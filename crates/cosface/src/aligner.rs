@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use detect::{Choice, DetectError, DetectedFace, Detector};
 use engine::Pool;
-use face::{DegenerateLandmarks, ImageError, Limits, Template, align, decode_file};
+use face::{DegenerateLandmarks, ImageError, Limits, Template, align, decode_photograph_file};
 use image::RgbImage;
 use net::LandmarkTemplate;
 
@@ -67,7 +67,7 @@ impl Aligner {
     /// # Errors
     /// See [`AlignError`].
     pub fn crops(&mut self, path: &Path) -> Result<Vec<RgbImage>, AlignError> {
-        let photograph = decode_file(path, &Limits::default())?;
+        let photograph = decode_photograph_file(path, &Limits::default())?;
         let faces = self.faces(&photograph)?;
         if faces.is_empty() {
             return Err(AlignError::NoFace(path.to_owned()));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use detect::{DetectedFace, Rectangle};
 use engine::Pool;
-use face::{Limits, decode_file};
+use face::{Limits, decode_photograph_file};
 use image::{Rgb, RgbImage};
 use serde::Serialize;
 
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut detector = arguments.search.detector(&arguments.detector)?;
     let pool = Pool::new(arguments.threads)?;
     for file in &files {
-        let mut photograph = decode_file(file, &Limits::default())?;
+        let mut photograph = decode_photograph_file(file, &Limits::default())?;
         let faces = arguments.search.faces.of(detector.detect(&pool, &photograph)?, &photograph);
         let (width, height) = photograph.dimensions();
         let line = Line { file, width, height, faces: faces.iter().map(Found::of).collect() };

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail, ensure};
 use cosface::{Aligner, Embedder, template_of};
 use engine::Pool;
-use face::{Embedding, Limits, Size, decode_file};
+use face::{Embedding, Limits, Size, decode_photograph_file};
 
 use super::faces::Search;
 use super::terminal;
@@ -96,7 +96,7 @@ fn embedding(
     path: &Path,
 ) -> anyhow::Result<Embedding> {
     let size = embedder.crop_size();
-    let image = decode_file(path, &Limits::default())?;
+    let image = decode_photograph_file(path, &Limits::default())?;
     let crop = match aligner {
         _ if Size::of(&image) == size => image,
         Some(aligner) => aligner.crops(path)?.swap_remove(0),
