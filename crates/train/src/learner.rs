@@ -42,8 +42,6 @@ pub(crate) struct Learner {
     plan: TrainingPlan,
     sgd: Sgd,
     head: Head,
-    /// Velocity of the centres where a batch has several parts; empty where the head keeps it itself.
-    velocity: Vec<f32>,
     d_features: Vec<f32>,
     /// What an adaptive loss has seen.
     seen: Seen,
@@ -132,7 +130,6 @@ impl Learner {
         fill_centres(head.weights_mut(), recipe.run.seed);
         Ok(Self {
             gradients: Gradients::zeros(&parameters),
-            velocity: vec![0.0; if parts > 1 { head.weights().len() } else { 0 }],
             d_features: vec![0.0; recipe.run.batch / parts * dimension],
             settings: Settings {
                 mean: recipe.data.mean,
@@ -175,7 +172,7 @@ impl Learner {
             Update { loss: 0.0, mean_target: 0.0, mean_angle: 0.0, satisfied: 0.0, gradient_norm: 0.0 };
         self.gradients.clear(&self.pool);
         if parts.len() > 1 {
-            begin_descent(&mut self.velocity, self.head.weights(), descent, parts.len());
+            self.head.begin_descent(&self.pool, descent, parts.len());
         }
         for (index, part) in parts.iter().enumerate() {
             let pixels = Pixels { bytes: &part.pixels, mean: [mean; 3], scale: [scale; 3] };
@@ -186,7 +183,7 @@ impl Learner {
             }
             let centres = match parts.len() {
                 1 => Centres::Descend(descent),
-                _ => Centres::AddGradient(&mut self.velocity),
+                _ => Centres::AddToVelocity,
             };
             let loss = self.head.observe(&self.pool, self.seen.onto(*loss), features, &part.labels);
             self.seen = Seen::of(&loss);
@@ -205,7 +202,7 @@ impl Learner {
         }
         if parts.len() > 1 {
             self.gradients.scale(&self.pool, share as f32);
-            end_descent(&mut self.velocity, self.head.weights_mut(), descent, parts.len());
+            self.head.end_descent(&self.pool, descent, parts.len());
         }
         update.gradient_norm = self.gradients.norm(&self.pool);
         if !update.gradient_norm.is_finite() {
@@ -302,9 +299,8 @@ impl Learner {
         let shape = [self.head.classes() * self.head.per_class(), self.head.dimension()];
         let centres = |name, values| NamedArray { name, shape: &shape, values: ValuesRef::F32(values) };
         let mut head = vec![centres(CENTRES, self.head.weights())];
-        let velocity = if self.velocity.is_empty() { self.head.velocity() } else { &self.velocity };
-        if !velocity.is_empty() {
-            head.push(centres(CENTRES_MOMENTUM, velocity));
+        if !self.head.velocity().is_empty() {
+            head.push(centres(CENTRES_MOMENTUM, self.head.velocity()));
         }
         write(&backbone, &head)
     }
@@ -347,12 +343,7 @@ impl Learner {
         };
         let centres = take(CENTRES)?.ok_or_else(|| LearnerError::Head(format!("{CENTRES} is missing")))?;
         self.head.weights_mut().copy_from_slice(&centres);
-        let velocity = take(CENTRES_MOMENTUM)?.unwrap_or_default();
-        if self.velocity.len() == velocity.len() {
-            self.velocity = velocity;
-        } else {
-            self.head.set_velocity(&velocity);
-        }
+        self.head.set_velocity(&take(CENTRES_MOMENTUM)?.unwrap_or_default());
         Ok(())
     }
 }
@@ -365,23 +356,6 @@ fn tensor(name: &str, array: Array) -> Result<Tensor, LearnerError> {
     match array.values {
         Values::F32(values) => Ok(Tensor::new(array.shape, values)),
         _ => Err(LearnerError::Head(format!("{name} is not of type F32"))),
-    }
-}
-
-/// Makes a velocity `v` of the centres `W` ready for the gradients of `parts` parts, which are added as they come:
-/// `v <- parts (momentum v + decay W)`. So their mean needs no array of its own.
-fn begin_descent(velocity: &mut [f32], centres: &[f32], step: SgdStep, parts: usize) {
-    for (velocity, value) in velocity.iter_mut().zip(centres) {
-        *velocity = parts as f32 * (step.momentum * *velocity + step.decay * value);
-    }
-}
-
-/// The step itself: `v <- v / parts`, `W <- W - rate v`.
-fn end_descent(velocity: &mut [f32], centres: &mut [f32], step: SgdStep, parts: usize) {
-    let share = 1.0 / parts as f32;
-    for (velocity, value) in velocity.iter_mut().zip(centres) {
-        *velocity *= share;
-        *value -= step.rate * *velocity;
     }
 }
 

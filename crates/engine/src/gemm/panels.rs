@@ -84,14 +84,7 @@ impl Panels {
     pub(crate) fn pack(&self, pool: &Pool, matrix: &[f32], panels: &mut [f32]) {
         assert_eq!(matrix.len(), self.depth * self.columns, "matrix of {} x {}", self.depth, self.columns);
         self.each_panel(pool, panels, |panel, words| {
-            self.fill(panel, words, |rows, target| {
-                copy_columns(
-                    &matrix[rows.start * self.columns..rows.end * self.columns],
-                    self.columns,
-                    panel,
-                    target,
-                );
-            });
+            self.fill_from(panel, matrix, words);
         });
     }
 
@@ -102,15 +95,7 @@ impl Panels {
     pub(crate) fn fill_panel(&self, index: usize, matrix: &[f32], panels: &mut [f32]) {
         assert_eq!(matrix.len(), self.depth * self.columns, "matrix of {} x {}", self.depth, self.columns);
         let panel = self.panel(index);
-        let words = &mut panels[panel.start..][..self.words() * panel.width];
-        self.fill(panel, words, |rows, target| {
-            copy_columns(
-                &matrix[rows.start * self.columns..rows.end * self.columns],
-                self.columns,
-                panel,
-                target,
-            );
-        });
+        self.fill_from(panel, matrix, &mut panels[panel.start..][..self.words() * panel.width]);
     }
 
     /// Rearranges the transpose of each of several row-major matrices, `[columns][depth of the part]`, given by
@@ -140,6 +125,14 @@ impl Panels {
                     }
                 }
             });
+        });
+    }
+
+    /// Makes the words of `panel` from its columns of the row-major `matrix`.
+    fn fill_from(&self, panel: Panel, matrix: &[f32], words: &mut [f32]) {
+        self.fill(panel, words, |rows, target| {
+            let rows = &matrix[rows.start * self.columns..rows.end * self.columns];
+            copy_columns(rows, self.columns, panel, target);
         });
     }
 

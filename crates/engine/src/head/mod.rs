@@ -170,7 +170,7 @@ impl Head {
         self.weights.as_mut_slice()
     }
 
-    /// The centres' velocities; empty until the first [`Centres::Descend`].
+    /// The centres' velocities; empty until the first [`Centres::Descend`] or [`Head::begin_descent`].
     #[must_use]
     pub fn velocity(&self) -> &[f32] {
         self.velocity.as_slice()
