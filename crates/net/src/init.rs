@@ -75,8 +75,8 @@ fn uniform(bound: f64, elements: usize, random: &mut ChaCha8Rng) -> Vec<f32> {
     (0..elements).map(|_| (bound * (2.0 * random.random::<f64>() - 1.0)) as f32).collect()
 }
 
-/// Box and Muller's transform, one value of each pair.
-fn gaussian(deviation: f64, elements: usize, random: &mut ChaCha8Rng) -> Vec<f32> {
+/// Normal values around 0, by Box and Muller's transform, one of each pair.
+pub fn gaussian(deviation: f64, elements: usize, random: &mut ChaCha8Rng) -> Vec<f32> {
     (0..elements)
         .map(|_| {
             let radius = (-2.0 * (1.0 - random.random::<f64>()).ln()).sqrt();

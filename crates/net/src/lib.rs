@@ -34,7 +34,7 @@ pub use cost::{Cost, Storage, TrainingMemory};
 pub use face_pack::{FacePack, FacePackError};
 pub use fold::fold_batch_norm;
 pub use import::{ImportDescription, ImportError, NameRules, OnnxDescription};
-pub use init::{Init, initialise};
+pub use init::{Init, gaussian, initialise};
 pub use model::{FORMAT_VERSION, Fingerprint, InvalidModel, Model, ModelFileError};
 pub use network::{Input, Network, Node, Source};
 pub use onnx::{

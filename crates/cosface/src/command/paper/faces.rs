@@ -38,7 +38,7 @@ impl Faces {
     pub(super) fn synthetic(wanted: &Wanted, seed: u64) -> anyhow::Result<Faces> {
         let preparation = preparation(wanted)?;
         let population = Population::new(seed, wanted.strength, Template::HIGH);
-        let mut faces = Faces::none(wanted, preparation.input());
+        let mut faces = Faces::none(wanted.people as usize, preparation.input());
         let mut stage = Stage::start("faces", u64::from(wanted.people) * u64::from(wanted.images));
         for person in 0..wanted.people {
             for image in 0..wanted.images {
@@ -51,32 +51,43 @@ impl Faces {
         Ok(faces)
     }
 
-    /// Reads the people of a folder who have the most images, those first by name among equals.
-    pub(super) fn real(wanted: &Wanted, folder: &Path) -> anyhow::Result<Faces> {
+    /// Reads the people of a folder who have the most images, those first by name among equals: as many as are wanted,
+    /// or all there are where these are `fewest` at least.
+    pub(super) fn real(wanted: &Wanted, fewest: u32, folder: &Path) -> anyhow::Result<Faces> {
         let preparation = preparation(wanted)?;
         let source = Source::Tree { root: folder.to_owned(), people: None };
         let catalogue = Catalogue::read(&[source], 2)?;
         let mut people: Vec<_> = catalogue.identities().iter().collect();
         ensure!(
-            people.len() >= wanted.people as usize,
+            people.len() >= fewest as usize,
             "this experiment needs {} people with two images or more, the folder has {}: {}",
-            wanted.people,
+            fewest,
             people.len(),
             folder.display()
         );
         people.sort_by_key(|person| std::cmp::Reverse(person.images.len()));
-        let mut faces = Faces::none(wanted, preparation.input());
-        for (label, person) in people.into_iter().take(wanted.people as usize).enumerate() {
+        people.truncate(wanted.people as usize);
+        let mut faces = Faces::none(people.len(), preparation.input());
+        let mut stage = Stage::start(
+            "faces",
+            people
+                .iter()
+                .map(|person| person.images.clone().take(wanted.images as usize).count() as u64)
+                .sum(),
+        );
+        for (label, person) in people.into_iter().enumerate() {
             for image in person.images.clone().take(wanted.images as usize) {
                 let crop = preparation.read_crop(&catalogue.path(image))?;
                 faces.push(&preparation, &crop, label as u32);
+                stage.show(faces.labels.len() as u64, "");
             }
         }
+        stage.finish();
         Ok(faces)
     }
 
-    fn none(wanted: &Wanted, size: Size) -> Faces {
-        Faces { pixels: Vec::new(), labels: Vec::new(), people: wanted.people as usize, size }
+    fn none(people: usize, size: Size) -> Faces {
+        Faces { pixels: Vec::new(), labels: Vec::new(), people, size }
     }
 
     fn push(&mut self, preparation: &Preparation, crop: &[u8], label: u32) {
@@ -88,7 +99,7 @@ impl Faces {
 
     /// The people for whom `chosen` holds, numbered anew, with up to `images` images each.
     pub(super) fn of_people(&self, chosen: impl Fn(usize) -> bool, images: u32) -> Faces {
-        let mut faces = Faces { pixels: Vec::new(), labels: Vec::new(), people: 0, size: self.size };
+        let mut faces = Faces::none(0, self.size);
         for person in (0..self.people).filter(|&person| chosen(person)) {
             let own = (0..self.labels.len()).filter(|&image| self.labels[image] as usize == person);
             for image in own.take(images as usize) {

@@ -3,13 +3,14 @@
 //! - `boundaries` and `wedge` draw figures 2 and 3 from the losses' own code; `toy` trains figure 4.
 //! - `scale`, `margin_size` (figure 5), `normalisation` (table 1) and `losses` (table 2) repeat `recognition`: a
 //!   training on some people, measured on others.
-//! - `objective`: what is minimised. `canvas`: pictures. `page`: what an experiment says, as a page and as text.
+//! - `objective`: what is minimised. `canvas`, `intervals`: pictures. `page`: what an experiment says, as a page and as text.
 //! - `faces`, `training`: small sets of faces in memory, and a training loop over them. `trials`: results that an
 //!   interrupted experiment takes up again.
 
 mod boundaries;
 mod canvas;
 mod faces;
+mod intervals;
 mod losses;
 mod margin_size;
 mod normalisation;

@@ -1,5 +1,6 @@
 //! One training on people of their own and its measurement on others: what the larger experiments repeat.
 
+use data::{Augment, Warp};
 use engine::Pool;
 use eval::protocol::{FoldOrigin, ImageKey, Kind, Pair};
 use eval::scores::Scores;
@@ -9,8 +10,9 @@ use net::{Architecture, Family, Network};
 use serde::{Deserialize, Serialize};
 
 use super::faces::{Faces, Wanted};
+use super::intervals::{self, Row};
 use super::objective::Objective;
-use super::page::{OverSeeds, Table};
+use super::page::{Figure, OverSeeds, Table};
 use super::training::{Course, Ended, Side, Start, Trained, features, train};
 use super::{Setting, Size};
 use crate::command::terminal::Stage;
@@ -18,10 +20,16 @@ use crate::command::terminal::Stage;
 /// False accept rate at which the true accept rate is stated; the finest that the default size resolves well.
 pub(super) const FAR: f64 = 1e-3;
 
-/// Most images of a person, in training and in the test.
-const IMAGES: [u32; 2] = [10, 6];
-
 const FOLDS: usize = 10;
+
+/// Images in an update.
+const BATCH: usize = 64;
+
+/// Flips, as in the paper, and small errors of alignment, since images are few.
+fn augment() -> Augment {
+    let warp = Warp { probability: 0.5, shift: 0.04, scale: 0.06, rotate_degrees: 6.0 };
+    Augment { warp, ..Augment::default() }
+}
 
 /// What a training was measured to reach.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,6 +44,35 @@ pub(super) struct Measured {
     pub(super) rank1: f64,
 }
 
+/// How much the larger experiments train on and test with.
+struct Extent {
+    /// People, the tested ones among them.
+    people: u32,
+    /// The fewest a folder may have.
+    fewest: u32,
+    /// Most people in the test; a third of all where that is less.
+    tested: u32,
+    /// Most images of a person in training and in the test.
+    images: [u32; 2],
+    /// Updates.
+    steps: u64,
+}
+
+impl Extent {
+    fn of(size: Size, real: bool) -> Extent {
+        match (size, real) {
+            (Size::Small, _) => Extent { people: 44, fewest: 44, tested: 20, images: [10, 6], steps: 10 },
+            (Size::Normal, false) => {
+                Extent { people: 260, fewest: 260, tested: 60, images: [10, 6], steps: 400 }
+            }
+            // Real faces differ in more ways than synthetic ones, so as many as there are, within 200 MB.
+            (Size::Normal, true) => {
+                Extent { people: 800, fewest: 60, tested: 60, images: [30, 10], steps: 400 }
+            }
+        }
+    }
+}
+
 /// Faces, network and threads of the larger experiments.
 pub(super) struct Bench<'a> {
     setting: &'a Setting<'a>,
@@ -43,7 +80,7 @@ pub(super) struct Bench<'a> {
     network: Network,
     train: Faces,
     test: Faces,
-    steps: u64,
+    extent: Extent,
 }
 
 /// One setting to be trained, for each seed.
@@ -71,16 +108,15 @@ pub(super) enum From {
 impl<'a> Bench<'a> {
     /// Faces for all experiments; people of the test are in no training.
     pub(super) fn new(setting: &'a Setting<'a>) -> anyhow::Result<Bench<'a>> {
-        let (people, test_people, steps) = match setting.arguments.size {
-            Size::Small => (24, 20, 10),
-            Size::Normal => (200, 60, 400),
+        let data = &setting.arguments.data;
+        let extent = Extent::of(setting.arguments.size, data.is_some());
+        let wanted =
+            Wanted { people: extent.people, images: extent.images[0], input: [56, 48], strength: 1.0 };
+        let faces = match data {
+            Some(folder) => Faces::real(&wanted, extent.fewest, folder)?,
+            None => Faces::synthetic(&wanted, setting.arguments.seed)?,
         };
-        let wanted = |people, images| Wanted { people, images, input: [56, 48], strength: 1.0 };
-        let all = wanted(people + test_people, IMAGES[0]);
-        let faces = match &setting.arguments.data {
-            Some(folder) => Faces::real(&all, folder)?,
-            None => Faces::synthetic(&all, setting.arguments.seed)?,
-        };
+        let (all, test) = (faces.people, (faces.people / 3).min(extent.tested as usize));
         let architecture = Architecture {
             input: [56, 48],
             width: Some(0.25),
@@ -92,11 +128,30 @@ impl<'a> Bench<'a> {
             setting,
             pool: Pool::new(setting.arguments.threads)?,
             network: architecture.build()?,
-            // Every fourth person or so is tested: people of a folder are ordered by their number of images.
-            train: faces.of_people(|person| !tested(person, people, test_people), IMAGES[0]),
-            test: faces.of_people(|person| tested(person, people, test_people), IMAGES[1]),
-            steps,
+            // The tested are spread evenly: people of a folder are ordered by their number of images.
+            train: faces.of_people(|person| !tested(person, all, test), extent.images[0]),
+            test: faces.of_people(|person| tested(person, all, test), extent.images[1]),
+            extent,
         })
+    }
+
+    /// Who was trained on and who was tested, in a sentence.
+    pub(super) fn describe(&self) -> String {
+        let images = |faces: &Faces| faces.labels.len();
+        let most = (0..self.test.people as u32)
+            .map(|person| self.test.labels.iter().filter(|&&label| label == person).count())
+            .max();
+        format!(
+            "Trained on {} images of {} people, {} steps of {BATCH}; tested on {} images of {} others: TAR at FAR {FAR} \
+             over all their pairs, rank-1 of each genuine pair against the {} or more images of other people as \
+             distractors.",
+            images(&self.train),
+            self.train.people,
+            self.extent.steps,
+            images(&self.test),
+            self.test.people,
+            images(&self.test) - most.unwrap_or(0)
+        )
     }
 
     /// Number of people to train on.
@@ -131,11 +186,18 @@ impl<'a> Bench<'a> {
     }
 
     fn one(&self, contender: &Contender, seed: u64) -> anyhow::Result<Option<Measured>> {
-        let course = Course { steps: self.steps, batch: 64, rate: 0.1, margin_warm_up: 0, seed };
+        let course = Course {
+            steps: self.extent.steps,
+            batch: BATCH,
+            rate: 0.1,
+            margin_warm_up: 0,
+            augment: augment(),
+            seed,
+        };
         let some;
         let faces = match contender.people {
             Some(people) => {
-                some = self.train.of_people(|person| person < people, IMAGES[0]);
+                some = self.train.of_people(|person| person < people, self.extent.images[0]);
                 &some
             }
             None => &self.train,
@@ -175,8 +237,7 @@ impl<'a> Bench<'a> {
 }
 
 /// Whether a person of all is in the test: they are spread evenly.
-fn tested(person: usize, people: u32, test_people: u32) -> bool {
-    let (all, test) = ((people + test_people) as usize, test_people as usize);
+fn tested(person: usize, all: usize, test: usize) -> bool {
     (person + 1) * test / all > person * test / all
 }
 
@@ -256,12 +317,18 @@ pub(super) fn final_loss(of_seeds: &[Measured]) -> String {
         .map_or("diverged".to_owned(), |value| value.text(3))
 }
 
-/// The figures of all contenders beside the published ones, LFW, YTF, MegaFace rank-1 and verification.
+/// A contender's published numbers, LFW, YTF, MegaFace rank-1 and verification; empty where there are none.
+pub(super) type Published = [&'static str; 4];
+
+/// What the paper says of LMCL.
+pub(super) const LMCL_PUBLISHED: Published = ["99.33", "96.1", "77.11", "89.88"];
+
+/// The measurements of all contenders beside the published ones, as a table.
 pub(super) fn compared(
     what: &str,
     contenders: &[Contender],
     results: &[Vec<Measured>],
-    published: &[[&str; 4]],
+    published: &[Published],
 ) -> Table {
     let columns = [
         what,
@@ -286,6 +353,33 @@ pub(super) fn compared(
         row
     });
     Table { columns: columns.map(str::to_owned).to_vec(), rows: rows.collect(), footer: Vec::new() }
+}
+
+/// The same as a figure.
+pub(super) fn figure(
+    name: &str,
+    contenders: &[Contender],
+    results: &[Vec<Measured>],
+    published: &[Published],
+) -> Figure {
+    let rows = contenders.iter().zip(results).zip(published).map(|((contender, of_seeds), published)| Row {
+        name: contender.name.clone(),
+        here: [
+            over_seeds(of_seeds, |measured| measured.accuracy),
+            over_seeds(of_seeds, |measured| measured.tar),
+            over_seeds(of_seeds, |measured| measured.rank1),
+        ],
+        published: [published[0], published[3], published[2]].map(|text| text.parse().ok()),
+        proposed: *published == LMCL_PUBLISHED,
+    });
+    Figure {
+        name: name.to_owned(),
+        svg: intervals::picture(&rows.collect::<Vec<Row>>()),
+        caption: "Above, means over seeds with 95 % intervals; below, the published numbers, from another network, more \
+                  people and other tests: the order can be compared, the numbers cannot. Orange is what the paper \
+                  proposes."
+            .to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -327,7 +421,7 @@ mod tests {
 
     #[test]
     fn the_people_of_the_test_are_spread_and_as_many_as_wanted() {
-        let chosen: Vec<usize> = (0..260).filter(|&person| tested(person, 200, 60)).collect();
+        let chosen: Vec<usize> = (0..260).filter(|&person| tested(person, 260, 60)).collect();
         assert_eq!(chosen.len(), 60);
         assert!(chosen.windows(2).all(|pair| (4..=5).contains(&(pair[1] - pair[0]))));
     }

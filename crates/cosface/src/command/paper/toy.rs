@@ -2,6 +2,7 @@
 
 use std::f64::consts::TAU;
 
+use data::Augment;
 use engine::Pool;
 use margin::Loss;
 use margin::bounds::margin_upper_bound;
@@ -75,11 +76,18 @@ pub(super) fn page(setting: &Setting<'_>) -> anyhow::Result<Option<Page>> {
                 let faces = match &faces {
                     Some(faces) => faces,
                     None => faces.insert(match &arguments.data {
-                        Some(folder) => Faces::real(&wanted, folder)?,
+                        Some(folder) => Faces::real(&wanted, wanted.people, folder)?,
                         None => Faces::synthetic(&wanted, arguments.seed)?,
                     }),
                 };
-                let course = Course { steps, batch: 64, rate: 0.05, margin_warm_up: steps / 3, seed };
+                let course = Course {
+                    steps,
+                    batch: 64,
+                    rate: 0.05,
+                    margin_warm_up: steps / 3,
+                    augment: Augment::default(),
+                    seed,
+                };
                 one(&pool, &network, faces, contender.loss, &course, setting)
             })?;
             let Some(result) = result else { return Ok(None) };

@@ -1,10 +1,13 @@
-//! The training loop of the experiments: faces in memory, flips, SGD with momentum, any objective.
+//! The training loop of the experiments: faces in memory, varied, SGD with momentum, any objective.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use data::flip_horizontally;
+use data::{Augment, Augmenter, Scratch, flip_horizontally};
 use engine::{EmbeddingPlan, Gradients, Parameters, Pixels, Pool, Sgd, SgdStep, TrainingPlan};
-use net::{Network, Weights, initialise};
+use net::{Network, Weights, gaussian, initialise};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 use train::schedule::{Ramp, Schedule, Shape};
 
 use super::faces::Faces;
@@ -20,7 +23,9 @@ pub(super) struct Course {
     pub(super) rate: f64,
     /// Steps over which the margin grows from 0.
     pub(super) margin_warm_up: u64,
-    /// Seed of the weights, the order of the images and the flips.
+    /// How images are varied.
+    pub(super) augment: Augment,
+    /// Seed of the weights, the order of the images and how they are varied.
     pub(super) seed: u64,
 }
 
@@ -59,7 +64,8 @@ pub(super) struct Start {
 impl Start {
     /// Fresh weights and normal centres of deviation 0.01, all from a seed.
     pub(super) fn fresh(network: &Network, people: usize, seed: u64) -> Start {
-        let centres = normal(people * network.feature_dimension(), 0.01, seed);
+        let centres =
+            gaussian(0.01, people * network.feature_dimension(), &mut random(seed, Stream::Centres));
         Start { weights: initialise(network, seed), centres }
     }
 }
@@ -86,6 +92,8 @@ pub(super) fn train(
     let rates =
         Schedule { base: course.rate, warm_up, steps: course.steps, shape: Shape::Cosine { floor: 0.0 } };
     let mut order = Order::new(faces, objective.needs_pairs(), course.seed);
+    let augmenter = Augmenter::new(course.augment.clone())?;
+    let (mut variation, mut scratch) = (random(course.seed, Stream::Variation), Scratch::default());
     let mut d_features = vec![0.0; course.batch * dimension];
     let (mut bytes, mut labels) = (Vec::new(), Vec::new());
     let (mut last, mut counted) = (0.0, 0.0);
@@ -96,12 +104,10 @@ pub(super) fn train(
         bytes.clear();
         labels.clear();
         for _ in 0..course.batch {
-            let (image, flipped) = order.next();
+            let image = order.next();
             let start = bytes.len();
             bytes.extend_from_slice(faces.image(image));
-            if flipped {
-                flip_horizontally(&mut bytes[start..], faces.size);
-            }
+            augmenter.apply(&mut bytes[start..], faces.size, &mut variation, &mut scratch);
             labels.push(faces.labels[image]);
         }
         let (mean, scale) = PIXELS;
@@ -162,56 +168,31 @@ pub(super) enum Side {
     Mirror,
 }
 
-/// Normal numbers by Box and Muller's transform, from a seed.
-fn normal(count: usize, deviation: f64, seed: u64) -> Vec<f32> {
-    let mut random = Random(seed ^ 0x5EED);
-    let value = |_| {
-        let radius = (-2.0 * (1.0 - random.unit()).ln()).sqrt();
-        (deviation * radius * (std::f64::consts::TAU * random.unit()).cos()) as f32
-    };
-    (0..count).map(value).collect()
+/// What random numbers are for: one seed gives each a stream of its own.
+#[derive(Clone, Copy)]
+enum Stream {
+    Centres = 1,
+    Order = 2,
+    Variation = 3,
 }
 
-/// SplitMix64 (doi:10.1145/2660193.2660195).
-struct Random(u64);
-
-impl Random {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// From 0 to below 1.
-    fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// Below `end`.
-    fn below(&mut self, end: usize) -> usize {
-        (self.unit() * end as f64) as usize
-    }
-
-    fn shuffle<T>(&mut self, values: &mut [T]) {
-        for last in (1..values.len()).rev() {
-            values.swap(last, self.below(last + 1));
-        }
-    }
+fn random(seed: u64, stream: Stream) -> ChaCha8Rng {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(stream as u64);
+    random
 }
 
 /// Images of one person that stand together where a loss needs pairs.
 const TOGETHER: usize = 4;
 
-/// Images in a new random order for each epoch, half of them flipped. For losses over pairs people come in a random
+/// Images in a new random order for each epoch. For losses over pairs people come in a random
 /// order instead, each with [`TOGETHER`] different images, or with as many as there are.
 struct Order {
     /// Images that come together.
     people: Vec<Vec<usize>>,
     together: usize,
     waiting: Vec<usize>,
-    random: Random,
+    random: ChaCha8Rng,
 }
 
 impl Order {
@@ -221,20 +202,19 @@ impl Order {
             people[if needs_pairs { label as usize } else { 0 }].push(image);
         }
         let together = if needs_pairs { TOGETHER } else { faces.labels.len() };
-        Order { people, together, waiting: Vec::new(), random: Random(seed) }
+        Order { people, together, waiting: Vec::new(), random: random(seed, Stream::Order) }
     }
 
-    fn next(&mut self) -> (usize, bool) {
+    fn next(&mut self) -> usize {
         if self.waiting.is_empty() {
-            self.random.shuffle(&mut self.people);
+            self.people.shuffle(&mut self.random);
             for images in &mut self.people {
-                self.random.shuffle(images);
+                images.shuffle(&mut self.random);
                 self.waiting.extend(images.iter().take(self.together));
             }
             self.waiting.reverse();
         }
-        let image = self.waiting.pop().expect("an epoch has images");
-        (image, self.random.bits() & 1 == 1)
+        self.waiting.pop().expect("an epoch has images")
     }
 }
 
@@ -253,7 +233,7 @@ mod tests {
     #[test]
     fn every_epoch_has_every_image_once_in_another_order() {
         let mut order = Order::new(&faces(), false, 3);
-        let mut epoch = || (0..50).map(|_| order.next().0).collect::<Vec<usize>>();
+        let mut epoch = || (0..50).map(|_| order.next()).collect::<Vec<usize>>();
         let (first, second) = (epoch(), epoch());
         assert_ne!(first, second);
         for mut epoch in [first, second] {
@@ -266,7 +246,7 @@ mod tests {
     fn for_pairs_different_images_of_a_person_come_together() {
         let mut order = Order::new(&faces(), true, 3);
         for _ in 0..10 {
-            let mut images: Vec<usize> = (0..TOGETHER).map(|_| order.next().0).collect();
+            let mut images: Vec<usize> = (0..TOGETHER).map(|_| order.next()).collect();
             assert!(images.iter().all(|image| image / 10 == images[0] / 10), "{images:?}");
             images.sort_unstable();
             images.dedup();
