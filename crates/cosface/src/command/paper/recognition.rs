@@ -14,7 +14,7 @@ use super::intervals::{self, Row};
 use super::objective::Objective;
 use super::page::{Figure, OverSeeds, Table};
 use super::training::{Course, Ended, Side, Start, Trained, features, train};
-use super::{Setting, Size};
+use super::{Arguments, Setting, Size};
 use crate::command::terminal::Stage;
 
 /// False accept rate at which the true accept rate is stated; the finest that the default size resolves well.
@@ -59,17 +59,18 @@ struct Extent {
 }
 
 impl Extent {
-    fn of(size: Size, real: bool) -> Extent {
-        match (size, real) {
+    fn of(arguments: &Arguments, real: bool) -> Extent {
+        let extent = match (arguments.size, real) {
             (Size::Small, _) => Extent { people: 44, fewest: 44, tested: 20, images: [10, 6], steps: 10 },
             (Size::Normal, false) => {
                 Extent { people: 260, fewest: 260, tested: 60, images: [10, 6], steps: 400 }
             }
-            // Real faces differ in more ways than synthetic ones, so as many as there are, within 200 MB.
+            // Real faces differ in more ways than synthetic ones, so as many as there are, within 200 MB, and longer.
             (Size::Normal, true) => {
-                Extent { people: 800, fewest: 60, tested: 60, images: [30, 10], steps: 400 }
+                Extent { people: 800, fewest: 60, tested: 60, images: [30, 10], steps: 1200 }
             }
-        }
+        };
+        Extent { steps: arguments.steps.unwrap_or(extent.steps), ..extent }
     }
 }
 
@@ -109,7 +110,7 @@ impl<'a> Bench<'a> {
     /// Faces for all experiments; people of the test are in no training.
     pub(super) fn new(setting: &'a Setting<'a>) -> anyhow::Result<Bench<'a>> {
         let data = &setting.arguments.data;
-        let extent = Extent::of(setting.arguments.size, data.is_some());
+        let extent = Extent::of(setting.arguments, data.is_some());
         let wanted =
             Wanted { people: extent.people, images: extent.images[0], input: [56, 48], strength: 1.0 };
         let faces = match data {
