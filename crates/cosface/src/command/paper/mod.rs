@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     /// How long to train: `small` shows in moments that everything works; its figures say nothing
     #[arg(long, value_enum, default_value_t = Size::Normal)]
     size: Size,
-    /// Updates of each training of `scale`, `margin`, `normalisation` and `losses`; 400 with synthetic faces and 1200 with
+    /// Updates of each training of `scale`, `margin`, `normalisation` and `losses`; 400 with synthetic faces and 800 with
     /// real ones unless given
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     steps: Option<u64>,

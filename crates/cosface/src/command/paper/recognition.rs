@@ -67,7 +67,7 @@ impl Extent {
             }
             // Real faces differ in more ways than synthetic ones, so as many as there are, within 200 MB, and longer.
             (Size::Normal, true) => {
-                Extent { people: 800, fewest: 60, tested: 60, images: [30, 10], steps: 1200 }
+                Extent { people: 800, fewest: 60, tested: 60, images: [30, 10], steps: 800 }
             }
         };
         Extent { steps: arguments.steps.unwrap_or(extent.steps), ..extent }

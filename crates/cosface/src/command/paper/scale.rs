@@ -9,7 +9,7 @@ use super::objective::Objective;
 use super::page::{Figure, OverSeeds, Page, Table};
 use super::recognition::{Bench, Contender, From, Measured, final_loss, over_seeds, percent};
 
-const SCALES: [f64; 6] = [1.0, 2.0, 4.0, 8.0, 16.0, 64.0];
+const SCALES: [f64; 5] = [1.0, 4.0, 8.0, 16.0, 64.0];
 const POSTERIOR: f64 = 0.9;
 const COLOURS: [Colour; 3] = [Colour::Blue, Colour::Orange, Colour::Green];
 
