@@ -67,13 +67,20 @@ impl Aligner {
     /// # Errors
     /// See [`AlignError`].
     pub fn crops(&mut self, path: &Path) -> Result<Vec<RgbImage>, AlignError> {
-        let photograph = decode_photograph_file(path, &Limits::default())?;
-        let faces = self.faces(&photograph)?;
+        self.crops_of(&decode_photograph_file(path, &Limits::default())?, path)
+    }
+
+    /// The same for a decoded photograph; `path` stands for it in errors.
+    ///
+    /// # Errors
+    /// See [`AlignError`].
+    pub fn crops_of(&mut self, photograph: &RgbImage, path: &Path) -> Result<Vec<RgbImage>, AlignError> {
+        let faces = self.faces(photograph)?;
         if faces.is_empty() {
             return Err(AlignError::NoFace(path.to_owned()));
         }
         let crop = |face: &DetectedFace| {
-            let aligned = align(&photograph, &face.landmarks, &self.template);
+            let aligned = align(photograph, &face.landmarks, &self.template);
             aligned.map_err(|source| AlignError::Landmarks { path: path.to_owned(), source })
         };
         faces.iter().map(crop).collect()

@@ -86,6 +86,18 @@ pub enum EmbedderError {
     NoDirection(PathBuf),
 }
 
+impl Features {
+    /// Refuses an output that is no direction.
+    fn check(&self, name: &Path) -> Result<(), EmbedderError> {
+        let finite = self.image.iter().chain(&self.mirrored).all(|value| value.is_finite());
+        if finite && self.image.iter().any(|value| *value != 0.0) {
+            Ok(())
+        } else {
+            Err(EmbedderError::NoDirection(name.to_owned()))
+        }
+    }
+}
+
 impl Embedder {
     /// Reads a model file and compiles its network for `threads` threads, 0 for one on each processor.
     ///
@@ -180,9 +192,7 @@ impl Embedder {
             };
             for (features, file) in both.into_iter().zip(batch.files) {
                 let name = &names[file];
-                if !has_direction(&features) {
-                    return Err(EmbedderError::NoDirection(name.clone()));
-                }
+                features.check(name)?;
                 readable.files.push(name.clone());
                 readable.features.push(features);
             }
@@ -211,17 +221,47 @@ impl Embedder {
         flip: FlipRule,
         name: &Path,
     ) -> Result<Features, EmbedderError> {
+        Ok(self.features_of([(crop, name)].into_iter(), flip)?.swap_remove(0))
+    }
+
+    /// Outputs for aligned crops, in their order; each has a name that stands for it in errors.
+    ///
+    /// # Errors
+    /// As [`features_of_crop`](Self::features_of_crop), at the first crop.
+    ///
+    /// # Panics
+    /// When a crop has not the size of the card's template.
+    pub fn features_of_crops(
+        &mut self,
+        crops: &[(RgbImage, PathBuf)],
+        flip: FlipRule,
+    ) -> Result<Vec<Features>, EmbedderError> {
+        let mut all = Vec::with_capacity(crops.len());
+        for crops in crops.chunks(BATCH) {
+            all.extend(self.features_of(crops.iter().map(|(crop, name)| (crop, name.as_path())), flip)?);
+        }
+        Ok(all)
+    }
+
+    /// Outputs for at most [`BATCH`] crops.
+    fn features_of<'c>(
+        &mut self,
+        crops: impl ExactSizeIterator<Item = (&'c RgbImage, &'c Path)> + Clone,
+        flip: FlipRule,
+    ) -> Result<Vec<Features>, EmbedderError> {
         let card = self.model.card().preprocessing.clone();
         let preparation = Self::preparation(&card, Fit::Exact)?;
-        assert_eq!(Size::of(crop), preparation.crop(), "size of an aligned crop");
-        let mut pixels = vec![0; preparation.input().rgb_bytes()];
-        preparation.reduce(crop.as_raw(), &mut pixels);
-        let mut both = self.both_outputs(&card, &mut pixels, preparation.input(), flip);
-        let features = both.swap_remove(0);
-        if !has_direction(&features) {
-            return Err(EmbedderError::NoDirection(name.to_owned()));
+        let bytes = preparation.input().rgb_bytes();
+        let mut pixels = vec![0; crops.len() * bytes];
+        for ((crop, _), input) in crops.clone().zip(pixels.chunks_exact_mut(bytes)) {
+            assert_eq!(Size::of(crop), preparation.crop(), "size of an aligned crop");
+            preparation.reduce(crop.as_raw(), input);
         }
-        Ok(features)
+        let all = self.both_outputs(&card, &mut pixels, preparation.input(), flip);
+        for (features, (_, name)) in all.iter().zip(crops) {
+            features.check(name)?;
+        }
+        Ok(all)
     }
 
     /// Outputs for images and, where the flip rule needs them, for their mirror images, which `pixels` then hold.
@@ -257,11 +297,6 @@ impl Embedder {
         let outputs = self.plan.forward(&self.pool, Pixels { bytes, mean, scale });
         outputs.chunks_exact(dimension).map(<[f32]>::to_vec).collect()
     }
-}
-
-fn has_direction(features: &Features) -> bool {
-    let finite = features.image.iter().chain(&features.mirrored).all(|value| value.is_finite());
-    finite && features.image.iter().any(|value| *value != 0.0)
 }
 
 fn crop_size(card: &Preprocessing) -> Size {

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::DetectedFace;
 
 /// A rule that takes some of the faces that were found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
     /// The face with the largest `area - 2 distance^2`, the distance from the middle of its box to the middle of the
     /// photograph: large and near the middle. This is the rule of facenet's `align_dataset_mtcnn.py` and of
@@ -17,7 +17,8 @@ pub enum Choice {
     Prominent,
     /// The face whose box has the largest area.
     Largest,
-    /// The face whose box's middle is nearest to the middle of the photograph.
+    /// The face whose box's middle is nearest to the middle of the photograph; the default.
+    #[default]
     Central,
     /// Every face, the largest first.
     All,

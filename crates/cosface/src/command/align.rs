@@ -1,11 +1,14 @@
 //! `cosface align`: a tree of photographs to a tree of aligned crops.
 
+mod crop_files;
+mod record;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
 
 use anyhow::{Context, ensure};
 use cosface::{AlignError, Aligner};
+use detect::Choice;
 use engine::Pool;
 use face::Template;
 use image::codecs::png::PngEncoder;
@@ -14,12 +17,15 @@ use image::{ExtendedColorType, ImageEncoder as _, RgbImage};
 use super::faces::Search;
 use super::images;
 use super::terminal::{self, Stage};
+use super::workers;
+use record::Record;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Folder of photographs, at any depth
     source: PathBuf,
-    /// Folder to write: the same tree of crops as PNG, and skipped.tsv with what gave none and why
+    /// Folder to write: the same tree of crops as PNG, skipped.tsv with what gave none and why, and aligned.json with
+    /// what the crops were made with. Photographs whose crops are there are not read again
     destination: PathBuf,
     /// Detector: an ONNX file of YuNet or SCRFD, or a folder with MTCNN's pnet.pt, rnet.pt and onet.pt
     #[arg(long)]
@@ -29,6 +35,9 @@ pub(crate) struct Arguments {
     template: Template,
     #[command(flatten)]
     search: Search,
+    /// Remove the crops of these photographs that are there, and make them anew
+    #[arg(long)]
+    redo: bool,
     /// Worker threads, 0 for one on each processor
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -61,54 +70,31 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         "the destination lies inside the source, choose another: {}",
         arguments.destination.display()
     );
-    fs_err::create_dir_all(&arguments.destination)?;
-
-    let threads = match arguments.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
+    let further_faces = arguments.search.faces == Choice::All;
+    crop_files::refuse_shared(&files, source, &arguments.destination, further_faces)?;
     let detector = arguments.search.detector(&arguments.detector)?;
-    let next = AtomicUsize::new(0);
-    let failure: Mutex<Option<anyhow::Error>> = Mutex::new(None);
-    let (sender, receiver) = mpsc::channel();
+    prepare(arguments, &detector, &files)?;
+
+    let aligner = |_| -> anyhow::Result<Aligner> {
+        let choice = arguments.search.faces;
+        Ok(Aligner::new(detector.clone(), Pool::new(1)?, arguments.template, choice))
+    };
+    let count = workers::count(arguments.threads, &files);
+    let aligners = (0..count).map(aligner).collect::<anyhow::Result<Vec<_>>>()?;
     let mut stage = Stage::start("align", files.len() as u64);
     let mut skipped: Vec<(PathBuf, String)> = Vec::new();
     let (mut crops, mut there) = (0, 0);
-    std::thread::scope(|scope| -> anyhow::Result<()> {
-        for _ in 0..threads.min(files.len()) {
-            let pool = Pool::new(1)?;
-            let choice = arguments.search.faces;
-            let mut aligner = Aligner::new(detector.clone(), pool, arguments.template, choice);
-            let (sender, files, next, failure) = (sender.clone(), &files, &next, &failure);
-            scope.spawn(move || {
-                while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match one(arguments, file, &mut aligner) {
-                        // The receiver is gone only when another worker has failed.
-                        Ok(outcome) => drop(sender.send((file, outcome))),
-                        Err(error) => {
-                            next.store(files.len(), Ordering::Relaxed);
-                            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                        }
-                    }
-                }
-            });
+    let work = |aligner: &mut Aligner, file: &Path| one(arguments, file, aligner);
+    workers::each_in_order(&files, aligners, work, |index, outcome| {
+        match outcome {
+            Outcome::There => there += 1,
+            Outcome::Written(count) => crops += count,
+            Outcome::Skipped(reason) => skipped.push((files[index].clone(), reason)),
         }
-        drop(sender);
-        for (done, (file, outcome)) in receiver.iter().enumerate() {
-            match outcome {
-                Outcome::There => there += 1,
-                Outcome::Written(count) => crops += count,
-                Outcome::Skipped(reason) => skipped.push((file.clone(), reason)),
-            }
-            stage.show(done as u64 + 1, &format!("{} skipped", skipped.len()));
-        }
+        stage.show(index as u64 + 1, &format!("{} skipped", skipped.len()));
         Ok(())
     })?;
     stage.finish();
-    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(error);
-    }
-    skipped.sort();
     let list = arguments.destination.join(SKIPPED);
     net::atomic_file::write(&list, |out| -> std::io::Result<()> {
         writeln!(out, "file\treason")?;
@@ -126,6 +112,31 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes the destination ready: what crops are made with stands there, and it is the same for those that are there.
+fn prepare(arguments: &Arguments, detector: &detect::Detector, files: &[PathBuf]) -> anyhow::Result<()> {
+    let Arguments { source, destination, search, template, redo, .. } = arguments;
+    let record = Record::new(&arguments.detector, detector, search.settings(), search.faces, *template)?;
+    let firsts: BTreeSet<PathBuf> =
+        files.iter().map(|file| crop_files::first(file, source, destination)).collect();
+    let present = crop_files::present(&firsts)?;
+    if *redo {
+        present.iter().try_for_each(fs_err::remove_file)?;
+    } else {
+        match Record::read(destination)? {
+            Some(there) => record.agree_with(&there, destination)?,
+            None => ensure!(
+                present.is_empty(),
+                "nothing says what these crops were made with ({} is missing), --redo makes them anew, or choose \
+                 another destination: {}",
+                record::FILE,
+                destination.display()
+            ),
+        }
+    }
+    fs_err::create_dir_all(destination)?;
+    record.write(destination)
+}
+
 /// What became of a photograph.
 enum Outcome {
     /// Its crop was there before.
@@ -136,8 +147,7 @@ enum Outcome {
 }
 
 fn one(arguments: &Arguments, file: &Path, aligner: &mut Aligner) -> anyhow::Result<Outcome> {
-    let inside = file.strip_prefix(&arguments.source).unwrap_or(file);
-    let first = arguments.destination.join(inside).with_extension("png");
+    let first = crop_files::first(file, &arguments.source, &arguments.destination);
     if fs_err::metadata(&first).is_ok() {
         return Ok(Outcome::There);
     }
@@ -151,11 +161,7 @@ fn one(arguments: &Arguments, file: &Path, aligner: &mut Aligner) -> anyhow::Res
     }
     // The first crop comes last: where it is, all are.
     for (index, crop) in crops.iter().enumerate().rev() {
-        let path = match index {
-            0 => first.clone(),
-            index => first.with_extension(format!("{}.png", index + 1)),
-        };
-        write(crop, &path)?;
+        write(crop, &crop_files::numbered(&first, index + 1))?;
     }
     Ok(Outcome::Written(crops.len()))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use cosface::{AlignError, Aligner, Embedder, Features, template_of};
+use image::RgbImage;
 use net::atomic_file::PARTIAL_ENDING;
 use net::tensor_file::{self, NamedArray, ValuesRef};
 
@@ -13,6 +14,7 @@ use super::faces::Search;
 use super::images;
 use super::operands::{Operands, open};
 use super::terminal::{self, Stage};
+use super::workers;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -98,6 +100,9 @@ fn check_writable(out: &Path) -> anyhow::Result<()> {
     Ok(fs_err::remove_file(&aside)?)
 }
 
+/// Crops that pass through the network together.
+const BATCH: usize = 32;
+
 /// Lists what was left out, and refuses where nothing else is left.
 fn left<E: std::error::Error + Send + Sync + 'static>(
     files: &[PathBuf],
@@ -112,6 +117,8 @@ fn left<E: std::error::Error + Send + Sync + 'static>(
 
 /// Features of the chosen faces of each photograph, and the photograph of each. One without a face is an error, unless
 /// such photographs are to be left out.
+///
+/// Every thread finds and aligns the faces of a photograph of its own; the network runs on all of them beside.
 fn photographs(
     arguments: &Arguments,
     detector: &Path,
@@ -125,25 +132,38 @@ fn photographs(
         format!("the model takes images that are not aligned: {}", arguments.model.display())
     })?;
     let detector = arguments.search.detector(detector)?;
-    let pool = engine::Pool::new(arguments.threads)?;
-    let mut aligner = Aligner::new(detector, pool, template, arguments.search.faces);
+    let choice = arguments.search.faces;
+    let aligner = |_| -> anyhow::Result<Aligner> {
+        Ok(Aligner::new(detector.clone(), engine::Pool::new(1)?, template, choice))
+    };
+    let count = workers::count(arguments.threads, files);
+    let aligners = (0..count).map(aligner).collect::<anyhow::Result<Vec<_>>>()?;
     let (mut features, mut names, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, file) in files.iter().enumerate() {
-        match aligner.crops(file) {
-            Ok(crops) => {
-                for crop in crops {
-                    features.push(embedder.features_of_crop(&crop, flip, file)?);
-                    names.push(file.clone());
-                }
-            }
-            // A detector that cannot run is no fault of the photograph.
-            Err(error) if !arguments.skip_unreadable || matches!(error, AlignError::Detect(_)) => {
-                return Err(error.into());
-            }
+    let mut waiting: Vec<(RgbImage, PathBuf)> = Vec::new();
+    let mut embed = |waiting: &mut Vec<(RgbImage, PathBuf)>| -> anyhow::Result<()> {
+        features.extend(embedder.features_of_crops(waiting, flip)?);
+        names.extend(waiting.drain(..).map(|(_, file)| file));
+        Ok(())
+    };
+    let work = |aligner: &mut Aligner, file: &Path| match aligner.crops(file) {
+        // A detector that cannot run is no fault of the photograph.
+        Err(error) if !arguments.skip_unreadable || matches!(error, AlignError::Detect(_)) => {
+            Err(error.into())
+        }
+        outcome => Ok(outcome),
+    };
+    workers::each_in_order(files, aligners, work, |index, outcome| {
+        match outcome {
+            Ok(crops) => waiting.extend(crops.into_iter().map(|crop| (crop, files[index].clone()))),
             Err(error) => skipped.push(error),
         }
+        if waiting.len() >= BATCH {
+            embed(&mut waiting)?;
+        }
         shown(index + 1);
-    }
+        Ok(())
+    })?;
+    embed(&mut waiting)?;
     left(&names, skipped)?;
     Ok((features, names))
 }

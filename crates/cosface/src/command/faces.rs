@@ -16,15 +16,21 @@ pub(crate) struct Search {
     /// Side of the smallest face that MTCNN looks for, in pixels of the photograph as it is searched
     #[arg(long, default_value_t = Settings::default().smallest_face)]
     smallest_face: u32,
-    /// Which faces are taken: largest, central or all
-    #[arg(long, default_value = "largest")]
+    /// Which faces are taken: prominent (large and near the middle: area less twice the squared distance from it),
+    /// largest, central or all
+    #[arg(long, default_value_t = Choice::default())]
     pub(crate) faces: Choice,
 }
 
 impl Search {
     /// Reads the detector at `path`.
     pub(crate) fn detector(&self, path: &Path) -> anyhow::Result<Detector> {
+        Ok(Detector::read(path, self.settings())?)
+    }
+
+    /// How the detector searches.
+    pub(crate) fn settings(&self) -> Settings {
         let Search { least_score: threshold, longest_side, smallest_face, .. } = *self;
-        Ok(Detector::read(path, Settings { threshold, longest_side, smallest_face })?)
+        Settings { threshold, longest_side, smallest_face }
     }
 }

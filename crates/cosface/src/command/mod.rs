@@ -15,6 +15,7 @@ mod images;
 mod import;
 mod inspect;
 mod loss;
+mod models;
 mod operands;
 mod pairs;
 mod paper;
@@ -23,6 +24,7 @@ pub(crate) mod terminal;
 mod train;
 mod unpack;
 mod verify;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -64,6 +66,8 @@ enum Command {
     Import(import::Arguments),
     /// Write a model as an ONNX file
     Export(export::Arguments),
+    /// List public models that are known, or download one
+    Models(models::Arguments),
     /// Turn an InsightFace pack of image pairs into files
     Unpack(unpack::Arguments),
     /// Write a folder tree of synthetic faces
@@ -95,6 +99,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Identify(arguments) => identify::run(&arguments).map(done),
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),
         Command::Import(arguments) => import::run(&arguments).map(done),
+        Command::Models(arguments) => models::run(&arguments).map(done),
         Command::Unpack(arguments) => unpack::run(&arguments).map(done),
         Command::Synth(arguments) => synth::run(&arguments).map(done),
         Command::Advise(arguments) => advise::run(&arguments).map(done),

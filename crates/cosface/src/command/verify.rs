@@ -99,7 +99,7 @@ fn embedding(
     let image = decode_photograph_file(path, &Limits::default())?;
     let crop = match aligner {
         _ if Size::of(&image) == size => image,
-        Some(aligner) => aligner.crops(path)?.swap_remove(0),
+        Some(aligner) => aligner.crops_of(&image, path)?.swap_remove(0),
         None => bail!("the image is no crop of {size}, give --detector to align it: {}", path.display()),
     };
     let flip = embedder.model().card().preprocessing.flip;

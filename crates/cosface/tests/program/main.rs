@@ -26,6 +26,7 @@ mod import;
 mod interruption;
 mod invocation;
 mod journey;
+mod models;
 mod pairs;
 mod paper;
 mod photographs;
