@@ -13,12 +13,12 @@ use crate::DetectedFace;
 pub enum Choice {
     /// The face with the largest `area - 2 distance^2`, the distance from the middle of its box to the middle of the
     /// photograph: large and near the middle. This is the rule of facenet's `align_dataset_mtcnn.py` and of
-    /// InsightFace's `FaceAnalysis`.
+    /// InsightFace's `FaceAnalysis`; the default.
+    #[default]
     Prominent,
     /// The face whose box has the largest area.
     Largest,
-    /// The face whose box's middle is nearest to the middle of the photograph; the default.
-    #[default]
+    /// The face whose box's middle is nearest to the middle of the photograph.
     Central,
     /// Every face, the largest first.
     All,

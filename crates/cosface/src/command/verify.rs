@@ -1,5 +1,7 @@
 //! `cosface verify`: are two faces one person's?
 
+mod threshold;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,6 +12,7 @@ use face::{Embedding, Limits, Size, decode_photograph_file};
 
 use super::faces::Search;
 use super::terminal;
+use threshold::Threshold;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit status: 0 the same person, 3 not the same person, 1 an error, such as no face.")]
@@ -26,11 +29,15 @@ pub(crate) struct Arguments {
     detector: Option<PathBuf>,
     #[command(flatten)]
     search: Search,
-    /// Cosine from which on two faces are one person's; the card's unless given
+    /// Cosine from which on two faces are one person's; the card's unless this or --evaluation is given
     #[arg(long, allow_negative_numbers = true)]
     threshold: Option<f64>,
-    /// False accept rate that the given threshold was calibrated for
-    #[arg(long, requires = "threshold")]
+    /// Directory of `cosface evaluate` that measured this model: its threshold is taken, and the probability it gives
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "threshold")]
+    evaluation: Option<PathBuf>,
+    /// False accept rate: the one of --evaluation's thresholds to take, its strictest unless given; or what --threshold
+    /// was calibrated for
+    #[arg(long)]
     far: Option<f64>,
     /// Worker threads, 0 for one on each processor
     #[arg(long, default_value_t = 0)]
@@ -42,7 +49,7 @@ const DIFFERENT: u8 = 3;
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut embedder = Embedder::open(&arguments.model, arguments.threads)?;
-    let (threshold, rate) = threshold(arguments, &embedder)?;
+    let threshold = Threshold::of(arguments, &embedder)?;
     let mut aligner = match &arguments.detector {
         None => None,
         Some(path) => {
@@ -61,33 +68,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let first = embedding(&mut embedder, aligner.as_mut(), &arguments.first)?;
     let second = embedding(&mut embedder, aligner.as_mut(), &arguments.second)?;
     let cosine = f64::from(first.cosine(&second));
-    let same = cosine >= threshold;
-    let rate = rate.map_or("for a false accept rate that nobody stated".to_owned(), |rate| {
-        format!("calibrated for a false accept rate of {rate}")
-    });
+    let same = cosine >= threshold.cosine;
     terminal::say(&format!(
-        "{}: cosine {cosine:.4}, threshold {threshold:.4} {rate}",
-        if same { "the same person" } else { "not the same person" }
+        "{}: cosine {cosine:.4}, threshold {:.4} {}",
+        if same { "the same person" } else { "not the same person" },
+        threshold.cosine,
+        threshold.origin
     ));
+    if let Some(calibration) = threshold.calibration {
+        terminal::say(&format!(
+            "probability of one person: {:.4}, where both answers are as likely beforehand",
+            calibration.probability(cosine)
+        ));
+    }
     Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
-}
-
-/// The threshold that is given or on the card, and its false accept rate.
-fn threshold(arguments: &Arguments, embedder: &Embedder) -> anyhow::Result<(f64, Option<f64>)> {
-    if let Some(rate) = arguments.far {
-        ensure!((0.0..=1.0).contains(&rate), "a false accept rate lies between 0 and 1: {rate}");
-    }
-    if let Some(threshold) = arguments.threshold {
-        ensure!((-1.0..=1.0).contains(&threshold), "a cosine lies between -1 and 1: {threshold}");
-        return Ok((threshold, arguments.far));
-    }
-    match &embedder.model().card().calibration {
-        Some(calibration) => Ok((calibration.threshold, Some(calibration.false_accept_rate))),
-        None => bail!(
-            "the model's card states no threshold, give one with --threshold, as `cosface evaluate` finds it: {}",
-            arguments.model.display()
-        ),
-    }
 }
 
 fn embedding(

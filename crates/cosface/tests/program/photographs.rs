@@ -106,9 +106,8 @@ fn two_photographs_of_one_person_are_told_from_those_of_two() {
     let Some(album) = Album::new() else { return };
     let Some(model) = album.model() else { return };
     let [first, second, other] = PHOTOGRAPHS.map(|name| album.text(&format!("photos/{name}")));
-    let verify = |one: &str, two: &str, rest: &[&str]| {
-        cosface(["verify", &model, one, two, "--faces", "central"].iter().chain(rest))
-    };
+    let verify =
+        |one: &str, two: &str, rest: &[&str]| cosface(["verify", &model, one, two].iter().chain(rest));
     let settings = ["--detector", &album.detector, "--threshold", "0.3", "--far", "0.001"];
     let said = verify(&first, &second, &settings).success().stdout;
     assert!(
@@ -140,4 +139,112 @@ fn an_exported_model_comes_back_and_foreign_networks_need_a_description() {
     let card = |text: &str| text[text.find('{').unwrap()..=text.rfind('}').unwrap()].to_owned();
     assert_eq!(card(&shown(&model)), card(&shown(&back)));
     cosface(["import", &album.detector, "--out", &back]).refused(&["licence", "--description"]);
+}
+
+/// Ready-made crops of six of LFW's people with three images or more, three of each, copied into a folder of the album.
+fn crops(album: &Album) -> Option<String> {
+    let all = shared("data/faces/lfw-112x96")?;
+    let images = |person: &std::path::Path| {
+        let mut images: Vec<PathBuf> =
+            fs_err::read_dir(person).unwrap().map(|entry| entry.unwrap().path()).collect();
+        images.sort();
+        images
+    };
+    let mut people: Vec<PathBuf> =
+        fs_err::read_dir(all).unwrap().map(|entry| entry.unwrap().path()).collect();
+    people.retain(|person| person.is_dir() && images(person).len() >= 3);
+    people.sort();
+    for person in people.iter().take(6) {
+        let folder = album.path("ready").join(person.file_name().unwrap());
+        fs_err::create_dir_all(&folder).unwrap();
+        for image in images(person).iter().take(3) {
+            fs_err::copy(image, folder.join(image.file_name().unwrap())).unwrap();
+        }
+    }
+    Some(album.text("ready"))
+}
+
+#[test]
+fn a_threshold_of_an_evaluation_is_taken_for_its_model_alone() {
+    let Some(album) = Album::new() else { return };
+    let (Some(model), Some(people)) = (album.model(), crops(&album)) else { return };
+    let (pairs, result) = (album.text("pairs.txt"), album.text("result"));
+    cosface(["pairs", &people, "--out", &pairs]).success();
+    let evaluate = |out: &str, feature: &str| {
+        let of = ["evaluate", &model, "--images", &people, "--pairs", &pairs, "--format", "list"];
+        cosface(of.iter().chain(&["--far", "0.1", "--far", "0.2", "--feature", feature, "--out", out]))
+            .success();
+    };
+    evaluate(&result, "concatenated");
+    let evaluation: serde_json::Value =
+        serde_json::from_str(&fs_err::read_to_string(album.path("result/evaluation.json")).unwrap()).unwrap();
+    let point = &evaluation["operating_points"][0];
+    assert_eq!(point["far"], 0.1);
+    let threshold = format!("threshold {:.4}", point["threshold"]["value"].as_f64().unwrap());
+
+    let [first, second, other] = PHOTOGRAPHS.map(|name| album.text(&format!("photos/{name}")));
+    let verify = |two: &str, rest: &[&str]| {
+        let of = ["verify", &model, &first, two, "--detector", &album.detector, "--evaluation", &result];
+        cosface(of.iter().chain(rest))
+    };
+    let said = verify(&second, &[]).success().stdout;
+    assert!(said.contains(&threshold) && said.contains("rate of 0.1 on pairs.txt"), "{said}");
+    let probability = |said: &str| -> f64 {
+        let number = said.split("one person: ").nth(1).unwrap().split(',').next().unwrap();
+        number.parse().unwrap()
+    };
+    let different = verify(&other, &["--far", "0.2"]);
+    assert_eq!(different.status, Some(3), "{different:?}");
+    assert!(probability(&said) > 0.9 && probability(&different.stdout) < 0.1, "{said}{}", different.stdout);
+
+    verify(&other, &["--far", "0.01"]).refused(&[
+        "rate of 0.01",
+        "it has one for 0.1, 0.2",
+        "evaluation.json",
+    ]);
+    verify(&other, &["--far", "2"]).refused(&["at most at 1: 2"]);
+    let file = album.path("result/evaluation.json");
+    let text = fs_err::read_to_string(&file).unwrap();
+    let fingerprint = evaluation["model"]["fingerprint"].as_str().unwrap();
+    fs_err::write(&file, text.replace(fingerprint, &fingerprint.replace(&fingerprint[..8], "00000000")))
+        .unwrap();
+    verify(&other, &[]).refused(&["of another model", "evaluation.json"]);
+    evaluate(&album.text("image"), "image");
+    fs_err::copy(album.path("image/evaluation.json"), &file).unwrap();
+    verify(&other, &[]).refused(&["another rule", "--feature concatenated"]);
+    fs_err::remove_file(&file).unwrap();
+    verify(&other, &[]).refused(&["evaluation.json"]);
+    let model_alone = ["verify", &model, &first, &other, "--detector", &album.detector, "--far", "0.1"];
+    cosface(model_alone).refused(&["--far needs --evaluation"]);
+}
+
+#[test]
+fn an_exported_file_computes_the_same_in_onnx_runtime() {
+    const VARIABLE: &str = "COSFACE_TEST_ONNX_RUNTIME_PYTHON";
+    let Some(album) = Album::new() else { return };
+    let (Some(model), Some(people)) = (album.model(), crops(&album)) else { return };
+    let (onnx, absent) = (album.text("model.onnx"), album.text("no/python"));
+    let export = |python: &str, rest: &[&str]| {
+        let of = ["export", &model, "--out", &onnx, "--check", &people, "--python", python];
+        cosface(of.iter().chain(rest))
+    };
+    export(&absent, &[]).refused(&["cannot run Python", "no/python"]);
+    let Some(python) = std::env::var_os(VARIABLE) else {
+        assert!(std::env::var_os("CI").is_none(), "{VARIABLE} names no Python with onnxruntime");
+        println!("skipped, {VARIABLE} names no Python with onnxruntime");
+        return;
+    };
+    let python = python.to_str().unwrap();
+    for rest in [&[][..], &["--keep-batch-norm"]] {
+        let said = export(python, rest).success().stdout;
+        assert!(said.contains("on 18 crops") && said.contains("least cosine: "), "{said}");
+        let cosine = said.split("least cosine: ").nth(1).unwrap().split(' ').next().unwrap();
+        assert!(cosine.parse::<f64>().unwrap() >= 0.99999, "{said}");
+    }
+    let left: Vec<_> = fs_err::read_dir(album.directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".check"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -154,7 +154,11 @@ fn receive(
 /// Whether another attempt may succeed.
 fn is_passing(error: &ureq::Error) -> bool {
     use ureq::Error::{BodyStalled, ConnectionFailed, HostNotFound, Io, Protocol, Timeout};
-    matches!(error, Io(_) | Timeout(_) | ConnectionFailed | HostNotFound | Protocol(_) | BodyStalled)
+    match error {
+        // So does a certificate that cannot be trusted come, which stays as it is.
+        Io(error) => error.kind() != io::ErrorKind::InvalidData,
+        error => matches!(error, Timeout(_) | ConnectionFailed | HostNotFound | Protocol(_) | BodyStalled),
+    }
 }
 
 /// Whether a part begins where it was asked to: `Content-Range: bytes 100-199/200`.
