@@ -5,6 +5,8 @@ mod record;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, ensure};
 use cosface::{AlignError, Aligner};
@@ -17,7 +19,7 @@ use image::{ExtendedColorType, ImageEncoder as _, RgbImage};
 use super::faces::Search;
 use super::images;
 use super::terminal::{self, Stage};
-use super::workers;
+use super::{interruption, workers};
 use record::Record;
 
 #[derive(Debug, clap::Args)]
@@ -54,7 +56,7 @@ fn template(name: &str) -> Result<Template, String> {
 /// File that lists the photographs without a crop.
 const SKIPPED: &str = "skipped.tsv";
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let source = &arguments.source;
     ensure!(fs_err::metadata(source)?.is_dir(), "not a folder: {}", source.display());
     let files = images::collect(std::slice::from_ref(source))?;
@@ -84,9 +86,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut stage = Stage::start("align", files.len() as u64);
     let mut skipped: Vec<(PathBuf, String)> = Vec::new();
     let (mut crops, mut there) = (0, 0);
-    let work = |aligner: &mut Aligner, file: &Path| one(arguments, file, aligner);
+    let stop = interruption::listen()?;
+    let work = |aligner: &mut Aligner, file: &Path| match stop.load(Ordering::Relaxed) {
+        true => Ok(Outcome::Left),
+        false => one(arguments, file, aligner),
+    };
+    let mut left = 0;
     workers::each_in_order(&files, aligners, work, |index, outcome| {
         match outcome {
+            Outcome::Left => left += 1,
             Outcome::There => there += 1,
             Outcome::Written(count) => crops += count,
             Outcome::Skipped(reason) => skipped.push((files[index].clone(), reason)),
@@ -94,13 +102,21 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         stage.show(index as u64 + 1, &format!("{} skipped", skipped.len()));
         Ok(())
     })?;
+    if left > 0 {
+        terminal::note(&format!(
+            "stopped with {left} of {} photographs to go, the same command goes on: {}",
+            files.len(),
+            arguments.destination.display()
+        ));
+        return Ok(interruption::status());
+    }
     stage.finish();
     let list = arguments.destination.join(SKIPPED);
     net::atomic_file::write(&list, |out| -> std::io::Result<()> {
         writeln!(out, "file\treason")?;
         for (file, reason) in &skipped {
-            let name = file.strip_prefix(source).unwrap_or(file).display();
-            writeln!(out, "{name}\t{}", reason.replace(['\t', '\n'], " "))?;
+            let name = file.strip_prefix(source).unwrap_or(file).to_string_lossy();
+            writeln!(out, "{}\t{}", escaped(&name), escaped(reason))?;
         }
         Ok(())
     })?;
@@ -109,7 +125,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         skipped.len(),
         list.display()
     ));
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A text in one cell of a line: tabs and ends of lines as `\t`, `\n` and `\r`, and a backslash as two.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
 }
 
 /// Makes the destination ready: what crops are made with stands there, and it is the same for those that are there.
@@ -144,6 +165,8 @@ enum Outcome {
     Written(usize),
     /// It gives no crop, and why.
     Skipped(String),
+    /// It was not looked at, since the user interrupted.
+    Left,
 }
 
 fn one(arguments: &Arguments, file: &Path, aligner: &mut Aligner) -> anyhow::Result<Outcome> {
@@ -185,4 +208,13 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_name_with_a_tab_stays_one_cell_and_can_be_told_from_one_with_a_backslash() {
+        assert_eq!(super::escaped("a\tb\n"), r"a\tb\n");
+        assert_eq!(super::escaped(r"a\tb"), r"a\\tb");
+    }
 }

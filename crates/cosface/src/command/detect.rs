@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use detect::{DetectedFace, Rectangle};
+use detect::{DetectedFace, Detector, Rectangle};
 use engine::Pool;
 use face::{Limits, decode_photograph_file};
 use image::{Rgb, RgbImage};
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::faces::Search;
 use super::images;
-use super::terminal;
+use super::{terminal, workers};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -66,20 +66,49 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ensure!(files.len() == 1, "--draw takes one photograph: {} are given", files.len());
         terminal::refuse_overwriting(&files[0], out)?;
     }
-    let mut detector = arguments.search.detector(&arguments.detector)?;
-    let pool = Pool::new(arguments.threads)?;
-    for file in &files {
-        let mut photograph = decode_photograph_file(file, &Limits::default())?;
-        let faces = arguments.search.faces.of(detector.detect(&pool, &photograph)?, &photograph);
-        let (width, height) = photograph.dimensions();
+    let detector = arguments.search.detector(&arguments.detector)?;
+    // The threads share one photograph, or each has photographs of its own.
+    let count = workers::count(arguments.threads, &files);
+    let threads = if files.len() == 1 { arguments.threads } else { 1 };
+    let worker = |_| -> anyhow::Result<(Detector, Pool)> { Ok((detector.clone(), Pool::new(threads)?)) };
+    let workers = (0..count).map(worker).collect::<anyhow::Result<Vec<_>>>()?;
+    let work = |(detector, pool): &mut (Detector, Pool), file: &Path| -> anyhow::Result<_> {
+        let photograph = match decode_photograph_file(file, &Limits::default()) {
+            Ok(photograph) => photograph,
+            Err(error) => return Ok(Err(error)),
+        };
+        let faces = arguments.search.faces.of(detector.detect(pool, &photograph)?, &photograph);
+        let dimensions = photograph.dimensions();
+        Ok(Ok((dimensions, faces, arguments.draw.is_some().then_some(photograph))))
+    };
+    let mut unreadable = Vec::new();
+    workers::each_in_order(&files, workers, work, |index, outcome| {
+        let file = &files[index];
+        let ((width, height), faces, photograph) = match outcome {
+            Ok(found) => found,
+            Err(error) => {
+                unreadable.push(error);
+                return Ok(());
+            }
+        };
         let line = Line { file, width, height, faces: faces.iter().map(Found::of).collect() };
         terminal::say(&serde_json::to_string(&line)?);
-        if let Some(out) = &arguments.draw {
+        if let (Some(out), Some(mut photograph)) = (&arguments.draw, photograph) {
             faces.iter().for_each(|face| draw(&mut photograph, face));
             photograph.save(out).with_context(|| format!("cannot write the drawing: {}", out.display()))?;
         }
+        Ok(())
+    })?;
+    if files.len() > 1 {
+        terminal::list_skipped(&unreadable);
     }
-    Ok(())
+    let count = unreadable.len();
+    match unreadable.into_iter().next() {
+        None => Ok(()),
+        Some(error) if files.len() == 1 => Err(error.into()),
+        Some(error) => Err(anyhow::Error::new(error)
+            .context(format!("{count} of {} photographs cannot be used", files.len()))),
+    }
 }
 
 /// Paints the box green and the landmarks red.

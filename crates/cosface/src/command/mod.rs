@@ -14,6 +14,7 @@ mod identify;
 mod images;
 mod import;
 mod inspect;
+mod interruption;
 mod loss;
 mod models;
 mod operands;
@@ -90,7 +91,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments).map(done),
         Command::Detect(arguments) => detect::run(&arguments).map(done),
-        Command::Align(arguments) => align::run(&arguments).map(done),
+        Command::Align(arguments) => align::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Export(arguments) => export::run(&arguments).map(done),
         Command::Compare(arguments) => compare::run(&arguments).map(done),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail};
 use cosface::{Embedder, rule_of};
@@ -25,6 +25,7 @@ use train::run::RunDirectory;
 
 use super::advise;
 use super::evaluate::{evaluate, find_images};
+use super::interruption;
 use super::terminal::{self, Advised, Stage};
 
 #[derive(Debug, clap::Args)]
@@ -52,9 +53,6 @@ pub(crate) struct Arguments {
     #[arg(long)]
     licence: Option<String>,
 }
-
-/// Status of a process that ended on the user's interruption.
-const INTERRUPTED: u8 = 130;
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut overrides = arguments.overrides.clone();
@@ -94,9 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         (None, Some(out)) => RunDirectory::create(out, &recipe.to_toml())?,
         (None, None) => bail!("give --out or --resume"),
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
+    let stop = interruption::listen()?;
     let continuing = || {
         // The licence is no part of the recipe, and without it the model would be another.
         let licence = arguments.licence.iter().map(|licence| format!(" --licence {}", quoted(licence)));
@@ -119,7 +115,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 checkpoint.display()
             ));
             terminal::note(&continuing());
-            Ok(ExitCode::from(INTERRUPTED))
+            Ok(interruption::status())
         }
     }
 }

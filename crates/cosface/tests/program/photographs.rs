@@ -1,10 +1,12 @@
 //! From photographs to answers: detect, align, embed, verify.
 
 use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
-use crate::invocation::{cosface, shared};
+use crate::invocation::{Outcome, command, cosface, shared};
 
 /// A folder with three photographs of two people, one without a face and one that is none; a detector; a model.
 struct Album {
@@ -77,6 +79,11 @@ fn faces_are_printed_as_json_and_no_face_is_an_answer() {
     cosface(["detect", &album.detector, &photograph, "--draw", &photograph])
         .refused(&["overwrite the input"]);
     cosface(["detect", &photograph, &photograph]).refused(&["not an ONNX file"]);
+    // In a folder what cannot be used is named, and the others are answered all the same.
+    let outcome = cosface(["detect", &album.detector, &album.text("photos")]);
+    assert_eq!((outcome.status, outcome.stdout.lines().count()), (Some(1), 4), "{outcome:?}");
+    assert!(outcome.stderr.contains("1 of 5 photographs cannot be used"), "{outcome:?}");
+    assert!(outcome.stderr.contains("broken.jpg"), "{outcome:?}");
 }
 
 #[test]
@@ -247,4 +254,37 @@ fn an_exported_file_computes_the_same_in_onnx_runtime() {
         .filter(|name| name.ends_with(".check"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_while_aligning_leaves_whole_crops_and_the_same_command_goes_on() {
+    let Some(album) = Album::new() else { return };
+    let Some(photographs) = shared("data/faces/lfw-150px-photos") else { return };
+    // As many photographs as take longer than a signal.
+    let original = photographs.join(PHOTOGRAPHS[2]);
+    for index in 0..300 {
+        fs_err::copy(&original, album.path(&format!("photos/Aaron_Guiel/{index}.jpg"))).unwrap();
+    }
+    let align = ["align", &album.text("photos"), &album.text("crops"), "--detector", &album.detector];
+    let process = command(align).spawn().unwrap();
+    let began = Instant::now();
+    while !album.path("crops/Aaron_Guiel").exists() {
+        assert!(began.elapsed() < Duration::from_secs(60), "no crop is written");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap().success());
+    let outcome = Outcome::from(process.wait_with_output().unwrap());
+    assert_eq!(outcome.status, Some(130), "{outcome:?}");
+    assert!(outcome.stderr.contains("of 305 photographs to go, the same command goes on"), "{outcome:?}");
+    assert!(!album.path("crops/skipped.tsv").exists());
+    let names = || -> Vec<String> {
+        let entries = fs_err::read_dir(album.path("crops/Aaron_Guiel")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let before = names();
+    assert!(!before.is_empty() && before.iter().all(|name| name.ends_with(".png") && !name.starts_with('.')));
+    let said = cosface(align).success().stdout;
+    assert!(said.contains("2 skipped") && !said.contains(" 0 photographs done before"), "{said}");
+    assert_eq!(names().len(), 301);
 }

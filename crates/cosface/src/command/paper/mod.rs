@@ -26,12 +26,11 @@ mod wedge;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use anyhow::Context;
 use clap::ValueEnum;
 
-use super::terminal;
+use super::{interruption, terminal};
 use recognition::Bench;
 use trials::Trials;
 
@@ -103,13 +102,8 @@ struct Setting<'a> {
     stop: Arc<AtomicBool>,
 }
 
-/// Status of a process that ended on the user's interruption.
-const INTERRUPTED: u8 = 130;
-
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot listen for Ctrl-C")?;
+    let stop = interruption::listen()?;
     fs_err::create_dir_all(&arguments.out)?;
     let trials = Trials::open(&arguments.out.join("trials"), &fingerprint(arguments))?;
     let setting = Setting { arguments, trials, stop };
@@ -134,7 +128,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         };
         let Some(page) = page else {
             terminal::note("stopped; the same command goes on where it stopped");
-            return Ok(ExitCode::from(INTERRUPTED));
+            return Ok(interruption::status());
         };
         page.write_figures(&arguments.out)?;
         terminal::say(&page.summary());
