@@ -67,3 +67,16 @@ pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     println!("skipped, the research data are absent: {}", path.display());
     None
 }
+
+/// The Python that an environment variable names, unless none is named, and then this says so.
+///
+/// # Panics
+/// When none is named in CI, which has all that the tests need.
+pub(crate) fn python(variable: &str) -> Option<String> {
+    if let Some(python) = std::env::var_os(variable) {
+        return Some(python.into_string().unwrap());
+    }
+    assert!(std::env::var_os("CI").is_none(), "no Python is named: {variable}");
+    println!("skipped, no Python is named: {variable}");
+    None
+}

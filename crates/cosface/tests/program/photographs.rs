@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
-use crate::invocation::{Outcome, command, cosface, shared};
+use crate::invocation::{Outcome, command, cosface, python, shared};
 
 /// A folder with three photographs of two people, one without a face and one that is none; a detector; a model.
 struct Album {
@@ -227,7 +227,6 @@ fn a_threshold_of_an_evaluation_is_taken_for_its_model_alone() {
 
 #[test]
 fn an_exported_file_computes_the_same_in_onnx_runtime() {
-    const VARIABLE: &str = "COSFACE_TEST_ONNX_RUNTIME_PYTHON";
     let Some(album) = Album::new() else { return };
     let (Some(model), Some(people)) = (album.model(), crops(&album)) else { return };
     let (onnx, absent) = (album.text("model.onnx"), album.text("no/python"));
@@ -236,14 +235,9 @@ fn an_exported_file_computes_the_same_in_onnx_runtime() {
         cosface(of.iter().chain(rest))
     };
     export(&absent, &[]).refused(&["cannot run Python", "no/python"]);
-    let Some(python) = std::env::var_os(VARIABLE) else {
-        assert!(std::env::var_os("CI").is_none(), "{VARIABLE} names no Python with onnxruntime");
-        println!("skipped, {VARIABLE} names no Python with onnxruntime");
-        return;
-    };
-    let python = python.to_str().unwrap();
+    let Some(python) = python("COSFACE_TEST_ONNX_RUNTIME_PYTHON") else { return };
     for rest in [&[][..], &["--keep-batch-norm"]] {
-        let said = export(python, rest).success().stdout;
+        let said = export(&python, rest).success().stdout;
         assert!(said.contains("on 18 crops") && said.contains("least cosine: "), "{said}");
         let cosine = said.split("least cosine: ").nth(1).unwrap().split(' ').next().unwrap();
         assert!(cosine.parse::<f64>().unwrap() >= 0.99999, "{said}");

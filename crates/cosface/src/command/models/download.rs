@@ -57,10 +57,7 @@ pub(super) fn fetch(agent: &Agent, file: &RemoteFile, path: &Path) -> anyhow::Re
         if partial.bytes == file.bytes {
             break;
         }
-        let cut = match attempt(agent, file, &mut partial, &mut stage)? {
-            None => break,
-            Some(cut) => cut,
-        };
+        let Some(cut) = attempt(agent, file, &mut partial, &mut stage)? else { break };
         idle = if partial.bytes > furthest { 0 } else { idle + 1 };
         furthest = furthest.max(partial.bytes);
         let at = format!("{} of {} bytes", partial.bytes, file.bytes);
