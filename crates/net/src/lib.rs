@@ -16,6 +16,7 @@ mod op;
 mod parameter;
 mod pattern;
 mod pickle;
+mod resample;
 mod shape;
 pub mod tensor_file;
 mod torch_file;
@@ -46,6 +47,7 @@ pub use op::{
 pub use parameter::{Parameter, Role};
 pub use pattern::PatternError;
 pub use pickle::PickleError;
+pub use resample::{Coordinates, Extent, Interpolation, Resample, Tap};
 pub use shape::Shape;
 pub use torch_file::{TorchFile, TorchFileError};
 pub use weights::{Tensor, Weights, WeightsError};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Init;
+use crate::{Init, Resample};
 
 /// What a node computes from its inputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,8 @@ pub enum Op {
     GlobalAverage,
     /// Every position repeated.
     Upsample(Upsample),
+    /// Another height and width by interpolation.
+    Resample(Resample),
     /// Every so many-th row, column and channel between two bounds.
     Slice(Slice),
 }
@@ -82,6 +84,7 @@ impl Op {
             Op::Pool(_) => "pool",
             Op::GlobalAverage => "global_average",
             Op::Upsample(_) => "upsample",
+            Op::Resample(_) => "resample",
             Op::Slice(_) => "slice",
         }
     }

@@ -72,6 +72,7 @@ pub(crate) fn shared(path: &str) -> Option<PathBuf> {
 ///
 /// # Panics
 /// When none is named in CI, which has all that the tests need.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 pub(crate) fn python(variable: &str) -> Option<String> {
     if let Some(python) = std::env::var_os(variable) {
         return Some(python.into_string().unwrap());

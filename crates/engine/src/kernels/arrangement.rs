@@ -1,6 +1,6 @@
 //! Values moved to other places.
 
-use net::{Shape, Slice};
+use net::{Shape, Slice, Tap};
 
 use crate::pool::Pool;
 
@@ -41,6 +41,30 @@ pub(crate) fn upsample(pool: &Pool, source: &[f32], shape: Shape, factor: usize,
         let repeated = target.chunks_exact_mut(factor * shape.channels);
         for (target, source) in repeated.zip(source.chunks_exact(shape.channels)) {
             target.chunks_exact_mut(shape.channels).for_each(|target| target.copy_from_slice(source));
+        }
+    });
+}
+
+/// Values between positions, rows and columns each by their taps.
+///
+/// # Shapes
+/// `source` `[images, height, width, channels]`, `target` `[images, rows, columns, channels]`.
+pub(crate) fn resample(pool: &Pool, source: &[f32], shape: Shape, taps: [&[Tap]; 2], target: &mut [f32]) {
+    let ([rows, columns], channels) = (taps, shape.channels);
+    pool.run_chunks(target, columns.len() * channels, |row, target| {
+        let (image, row) = (row / rows.len(), rows[row % rows.len()]);
+        let line = |y: usize| {
+            &source[(image * shape.height + y) * shape.width * channels..][..shape.width * channels]
+        };
+        let (above, below) = (line(row.low), line(row.high));
+        for (target, column) in target.chunks_exact_mut(channels).zip(columns) {
+            let (left, right) = (column.low * channels, column.high * channels);
+            for (channel, target) in target.iter_mut().enumerate() {
+                let across = |line: &[f32]| {
+                    (1.0 - column.share) * line[left + channel] + column.share * line[right + channel]
+                };
+                *target = (1.0 - row.share) * across(above) + row.share * across(below);
+            }
         }
     });
 }

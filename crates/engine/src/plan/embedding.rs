@@ -320,8 +320,8 @@ mod tests {
     use crate::plan::reference;
     use crate::testing::Numbers;
     use net::{
-        BatchNorm, Clip, Convolution, Dropout, Init, Input, Linear, Node, PRelu, PoolKind, Rounding, Slice,
-        Span, Upsample, initialise,
+        BatchNorm, Clip, Convolution, Coordinates, Dropout, Extent, Init, Input, Interpolation, Linear, Node,
+        PRelu, PoolKind, Resample, Rounding, Slice, Span, Upsample, initialise,
     };
 
     fn network() -> Network {
@@ -356,6 +356,9 @@ mod tests {
         let pool = |kind, kernel, rounding| {
             Op::Pool(net::Pool { kind, kernel, stride: 2, padding: kernel[0] / 2, rounding })
         };
+        let resampled = |extent, coordinates, interpolation| {
+            Op::Resample(Resample { extent, coordinates, interpolation })
+        };
         let part = Slice {
             rows: Span { start: 1, end: 5, step: 2 },
             columns: Span { start: 0, end: 4, step: 3 },
@@ -378,7 +381,10 @@ mod tests {
             (Op::Softmax, &[12]),
             (Op::Slice(part), &[13]),
             (Op::Flatten, &[10]),
-            (Op::Join, &[11, 14, 15, 6]),
+            (resampled(Extent::Factors([1.7, 0.6]), Coordinates::HalfPixel, Interpolation::Linear), &[9]),
+            (resampled(Extent::Size([7, 5]), Coordinates::AlignCorners, Interpolation::Linear), &[9]),
+            (resampled(Extent::Size([5, 3]), Coordinates::Asymmetric, Interpolation::Floor), &[7]),
+            (Op::Join, &[11, 14, 15, 6, 16, 17, 18]),
         ];
         let nodes = nodes.into_iter().enumerate().map(|(index, (op, inputs))| Node {
             name: format!("node{index}"),

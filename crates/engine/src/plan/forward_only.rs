@@ -1,6 +1,6 @@
 //! Operations of networks that others trained, which are applied but not trained here.
 
-use net::{Network, Op, Role, Shape, Slice};
+use net::{Network, Op, Role, Shape, Slice, Tap};
 
 use super::arena::{Arena, Value};
 use super::node;
@@ -51,6 +51,11 @@ pub(super) enum Operation {
         shape: Shape,
         factor: usize,
     },
+    Resample {
+        shape: Shape,
+        rows: Vec<Tap>,
+        columns: Vec<Tap>,
+    },
     Slice {
         shape: Shape,
         slice: Slice,
@@ -89,6 +94,11 @@ impl Operation {
             }
             Op::GlobalAverage => Operation::GlobalAverage { channels: shape.channels },
             Op::Upsample(upsample) => Operation::Upsample { shape, factor: upsample.factor },
+            Op::Resample(resample) => Operation::Resample {
+                shape,
+                rows: resample.taps(0, shape.height),
+                columns: resample.taps(1, shape.width),
+            },
             Op::Slice(slice) => Operation::Slice { shape, slice: *slice },
             Op::Convolution(_)
             | Op::BatchNorm(_)
@@ -153,6 +163,9 @@ impl Operation {
             Operation::GlobalAverage { channels } => pooling::global_average(pool, source, *channels, output),
             Operation::Upsample { shape, factor } => {
                 arrangement::upsample(pool, source, *shape, *factor, output);
+            }
+            Operation::Resample { shape, rows, columns } => {
+                arrangement::resample(pool, source, *shape, [rows, columns], output);
             }
             Operation::Slice { shape, slice } => arrangement::slice(pool, source, *shape, slice, output),
             Operation::Multiply | Operation::MultiplyChannels { .. } | Operation::Columns { .. } => {

@@ -1,6 +1,8 @@
 //! The settings of each operation, and the shape that it puts out.
 
-use super::{KERNEL_AT_MOST, NetworkError, check_channels, check_elements, check_init, require};
+use super::{
+    KERNEL_AT_MOST, NetworkError, SIDE_AT_MOST, check_channels, check_elements, check_init, require,
+};
 use crate::{
     BatchNorm, Clip, Convolution, Dropout, Linear, Node, Op, PRelu, Pool, Shape, Slice, Span, Upsample,
 };
@@ -63,6 +65,15 @@ pub(super) fn output_shape(node: &Node, inputs: &[Shape]) -> Result<Shape, Netwo
                 format!("between 1 and {KERNEL_AT_MOST}")
             })?;
             Ok(Shape { height: input.height * factor, width: input.width * factor, ..input })
+        }
+        Op::Resample(resample) => {
+            let size = resample.size([input.height, input.width]);
+            let [height, width] = size.unwrap_or([0; 2]);
+            let text = format!("{:?} of {}x{}", resample.extent, input.height, input.width);
+            require(node, "extent", &text, size.is_some() && height.max(width) <= SIDE_AT_MOST, || {
+                format!("to make sides between 1 and {SIDE_AT_MOST}")
+            })?;
+            Ok(Shape { height, width, ..input })
         }
         Op::Slice(Slice { rows, columns, channels }) => {
             for (setting, span, size) in [

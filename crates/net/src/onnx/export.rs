@@ -1,7 +1,9 @@
 //! A network as an ONNX graph.
 
+mod resize;
+
 use super::message::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
-use crate::{Input, Network, Op, Pool, PoolKind, Role, Rounding, Source, Weights};
+use crate::{Input, Network, Op, Pool, PoolKind, Role, Rounding, Shape, Source, Weights};
 
 /// Names of the graph's input and output.
 const IMAGE: &str = "image";
@@ -33,6 +35,7 @@ pub(super) fn graph(network: &Network, weights: &Weights) -> GraphProto {
     let mut export = Export { weights, nodes: Vec::new(), initializers: Vec::new() };
     let image = Value { name: IMAGE.to_owned(), rank: Rank::Map };
     let mut values: Vec<Value> = Vec::new();
+    let shapes = network.shapes();
     for node in &network.nodes {
         let inputs: Vec<Value> = node
             .inputs
@@ -42,7 +45,7 @@ pub(super) fn graph(network: &Network, weights: &Weights) -> GraphProto {
                 Source::Node(index) => values[*index].clone(),
             })
             .collect();
-        values.push(export.node(&node.name, &node.op, inputs));
+        values.push(export.node(&node.name, &node.op, network.shape_of(node.inputs[0], &shapes), inputs));
     }
     let last = export.vector(values.swap_remove(values.len() - 1));
     export.push("Identity", FEATURE, vec![last.name], Vec::new());
@@ -58,7 +61,8 @@ pub(super) fn graph(network: &Network, weights: &Weights) -> GraphProto {
 }
 
 impl Export<'_> {
-    fn node(&mut self, name: &str, op: &Op, mut inputs: Vec<Value>) -> Value {
+    /// One node; `shape` is that of its first input.
+    fn node(&mut self, name: &str, op: &Op, shape: Shape, mut inputs: Vec<Value>) -> Value {
         let output = format!("{name}.output");
         let first = inputs.remove(0);
         match op {
@@ -199,6 +203,20 @@ impl Export<'_> {
                     AttributeProto::text("nearest_mode", "floor"),
                 ];
                 self.push("Resize", &output, vec![map.name, String::new(), scales], attributes);
+                Value { name: output, rank: Rank::Map }
+            }
+            Op::Resample(resample) => {
+                let map = self.map(first, name);
+                let [rows, columns] = [(0, shape.height), (1, shape.width)]
+                    .map(|(axis, side)| resize::factor(resample, axis, side));
+                let scales = format!("{name}.scales");
+                self.initializers.push(TensorProto::floats(&scales, &[4], &[1.0, 1.0, rows, columns]));
+                self.push(
+                    "Resize",
+                    &output,
+                    vec![map.name, String::new(), scales],
+                    resize::attributes(resample),
+                );
                 Value { name: output, rank: Rank::Map }
             }
             Op::Slice(slice) => {

@@ -153,13 +153,15 @@ impl OnnxNetwork {
             return Err(OnnxImportError::OperatorSet { path: path.to_owned(), found: operator_set });
         }
         let card = card(&model, path)?;
-        refuse_unknown(graph, path)?;
         let (image_name, image) =
             image(graph, open).map_err(|found| OnnxImportError::Input { path: path.to_owned(), found })?;
         let budget = EXPANSION_AT_MOST * (bytes.len() / size_of::<f32>()) + SPREAD_AT_MOST;
         let mut converter = Converter::new(graph, operator_set, image_name, image, budget);
         for node in &graph.node {
             converter.convert(node);
+        }
+        if !graph.sparse_initializer.is_empty() {
+            converter.problems.insert("sparse weights".to_owned(), Vec::new());
         }
         let outputs = outputs(&mut converter, graph);
         if !converter.problems.is_empty() {
@@ -220,29 +222,6 @@ fn card(model: &ModelProto, path: &Path) -> Result<Option<Card>, OnnxImportError
     let card = model.metadata_props.iter().find(|entry| entry.key == CARD_KEY);
     let card = card.map(|entry| serde_json::from_str(&entry.value)).transpose();
     card.map_err(|source| OnnxImportError::Card { path: path.to_owned(), source })
-}
-
-/// Refuses a file with operators that nothing is known of, naming all of them.
-fn refuse_unknown(graph: &GraphProto, path: &Path) -> Result<(), OnnxImportError> {
-    let mut unknown: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for node in &graph.node {
-        if !operators::is_known(&node.op_type, &node.domain) {
-            let domain = if node.domain.is_empty() { String::new() } else { format!("{}.", node.domain) };
-            let names = unknown.entry(format!("operator {domain}{}", node.op_type)).or_default();
-            names.push(if node.name.is_empty() {
-                node.output.first().cloned().unwrap_or_default()
-            } else {
-                node.name.clone()
-            });
-        }
-    }
-    if !graph.sparse_initializer.is_empty() {
-        unknown.insert("sparse weights".to_owned(), vec![String::new()]);
-    }
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    Err(OnnxImportError::Unsupported { path: path.to_owned(), problems: listed(&unknown) })
 }
 
 fn listed(problems: &BTreeMap<String, Vec<String>>) -> Vec<String> {

@@ -160,6 +160,21 @@ pub(crate) fn feature(network: &Network, weights: &Weights, image: &[f64]) -> Ve
             Op::Upsample(upsample) => each(&|channel, row, column| {
                 x.at(channel, (row / upsample.factor) as isize, (column / upsample.factor) as isize)
             }),
+            // Places are tested by hand where they are made; here the values between them.
+            Op::Resample(resample) => {
+                let rows = resample.taps(0, x.shape.height);
+                let columns = resample.taps(1, x.shape.width);
+                each(&|channel, row, column| {
+                    let (row, column) = (rows[row], columns[column]);
+                    let across = |y: usize| {
+                        let share = f64::from(column.share);
+                        (1.0 - share) * x.at(channel, y as isize, column.low as isize)
+                            + share * x.at(channel, y as isize, column.high as isize)
+                    };
+                    let share = f64::from(row.share);
+                    (1.0 - share) * across(row.low) + share * across(row.high)
+                })
+            }
             Op::Slice(slice) => each(&|channel, row, column| {
                 let place = |span: net::Span, index: usize| (span.start + index * span.step) as isize;
                 let channel = place(slice.channels, channel) as usize;

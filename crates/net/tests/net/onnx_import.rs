@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use net::{
-    Clip, Input, Network, Node, Normalisation, OnnxImportError, OnnxNetwork, Op, Pool, PoolKind, Rounding,
-    Slice, Source, Span, Upsample, to_onnx,
+    Clip, Coordinates, Extent, Input, Interpolation, Network, Node, Normalisation, OnnxImportError,
+    OnnxNetwork, Op, Pool, PoolKind, Resample, Rounding, Slice, Source, Span, Upsample, to_onnx,
 };
 
 use crate::fixture::{card, every_operation, lived};
@@ -40,6 +40,8 @@ fn operations_of_others() -> Network {
         inputs: inputs.iter().map(|index| Source::Node(*index)).collect(),
     };
     let pool = |kind, rounding| Op::Pool(Pool { kind, kernel: [3, 2], stride: 2, padding: 1, rounding });
+    let resampled =
+        |extent, coordinates, interpolation| Op::Resample(Resample { extent, coordinates, interpolation });
     let part = Slice {
         rows: Span { start: 1, end: 7, step: 3 },
         columns: Span::whole(6),
@@ -63,7 +65,22 @@ fn operations_of_others() -> Network {
         node("part", Op::Slice(part), &[16]),
         node("flat", Op::Flatten, &[12]),
         node("low", Op::Clip(Clip { low: Some(0.1), high: None }), &[18]),
-        node("everything", Op::Join, &[14, 17, 19, 9]),
+        node(
+            "linear",
+            resampled(Extent::Factors([1.5, 0.7]), Coordinates::HalfPixel, Interpolation::Linear),
+            &[13],
+        ),
+        node(
+            "corners",
+            resampled(Extent::Size([9, 5]), Coordinates::AlignCorners, Interpolation::Linear),
+            &[11],
+        ),
+        node(
+            "nearest",
+            resampled(Extent::Size([4, 9]), Coordinates::HalfPixel, Interpolation::NearestHigh),
+            &[11],
+        ),
+        node("everything", Op::Join, &[14, 17, 19, 9, 20, 21, 22]),
     ]);
     Network { name: "operations_of_others".to_owned(), nodes, ..base }
 }
@@ -120,6 +137,38 @@ fn iresnet_files_give_the_features_that_onnx_runtime_gives() {
         let expected: Vec<f64> = computed.lines().map(|line| line.parse().unwrap()).collect();
         assert_close(&feature(&onnx.network, &onnx.weights, &image(&onnx.network)), &expected);
     }
+}
+
+/// Each use of an operator that is read, in operator sets 9 to 21, by `golden/make_onnx_operators.py`.
+#[test]
+fn every_operator_gives_what_onnx_runtime_gives() {
+    let cases: Vec<&str> = include_str!("golden/onnx_operators.txt").lines().collect();
+    assert!(cases.len() >= 297);
+    let mut wrong = Vec::new();
+    for case in cases {
+        let [name, file, computed] = case.split('\t').collect::<Vec<_>>()[..] else { panic!("{case}") };
+        let expected: Vec<f64> = computed.split(' ').map(|value| value.parse().unwrap()).collect();
+        let onnx = match parse(&bytes_of(file)) {
+            Ok(onnx) => onnx,
+            Err(error) => {
+                wrong.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        let found = feature(&onnx.network, &onnx.weights, &image(&onnx.network));
+        // A feature is laid out as the output's dimensions say, or as a map: height, width, channel.
+        let [output] = &onnx.outputs[..] else { panic!("{name}: {:?}", onnx.outputs) };
+        let (channels, positions) = (output.shape.channels, output.shape.positions());
+        let map = output.dimensions.len() == 4;
+        let place = |index: usize| if map { index % positions * channels + index / positions } else { index };
+        let largest = expected.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        let fits = found.len() == expected.len()
+            && (0..found.len()).all(|at| (found[place(at)] - expected[at]).abs() <= ROUNDING * largest);
+        if !fits {
+            wrong.push(format!("{name}: {found:?}, not {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]

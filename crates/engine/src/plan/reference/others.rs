@@ -1,6 +1,6 @@
 //! Operations that are applied but not trained, from their definitions.
 
-use net::{Op, PoolKind, Shape, Span};
+use net::{Coordinates, Extent, Interpolation, Op, PoolKind, Shape, Span};
 
 use super::each_output;
 
@@ -83,6 +83,38 @@ pub(super) fn output(
         Op::Upsample(upsample) => each_output(batch, to, |image, y, x, channel| {
             at(image, y / upsample.factor, x / upsample.factor, channel)
         }),
+        Op::Resample(resample) => {
+            let place = |axis: usize, index: usize, from: usize, to: usize| {
+                let factor = match resample.extent {
+                    Extent::Factors(factors) => f64::from(factors[axis]),
+                    Extent::Size(_) => to as f64 / from as f64,
+                };
+                let (index, last) = (index as f64, (from - 1) as f64);
+                let place = match resample.coordinates {
+                    Coordinates::HalfPixel => (index + 0.5) / factor - 0.5,
+                    Coordinates::Asymmetric => index / factor,
+                    Coordinates::AlignCorners => index * last / (to - 1) as f64,
+                    other => unreachable!("{other:?} differs for sides of 1 alone, tested in `net`"),
+                };
+                match resample.interpolation {
+                    Interpolation::Linear => place.clamp(0.0, last),
+                    Interpolation::Floor => place.floor().clamp(0.0, last),
+                    other => unreachable!("{other:?} is a matter of places, tested in `net`"),
+                }
+            };
+            each_output(batch, to, |image, y, x, channel| {
+                let (y, x) = (place(0, y, from.height, to.height), place(1, x, from.width, to.width));
+                // Every pixel has the weight of a tent over its place.
+                let mut sum = 0.0;
+                for row in 0..from.height {
+                    for column in 0..from.width {
+                        let tent = |place: f64, pixel: usize| (1.0 - (place - pixel as f64).abs()).max(0.0);
+                        sum += tent(y, row) * tent(x, column) * at(image, row, column, channel);
+                    }
+                }
+                sum
+            })
+        }
         Op::Slice(slice) => {
             let place = |span: Span, index: usize| span.start + index * span.step;
             each_output(batch, to, |image, y, x, channel| {

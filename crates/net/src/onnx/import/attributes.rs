@@ -43,7 +43,13 @@ impl<'f> Attributes<'f> {
         if let Some(attribute) = self.get("value_ints") {
             return Ok(Constant::integers(attribute.ints.clone()));
         }
-        Err("Constant without an attribute value, value_int or value_ints".to_owned())
+        if let Some(attribute) = self.get("value_float") {
+            return Constant::floating(vec![attribute.f]).with_dims(Vec::new());
+        }
+        if let Some(attribute) = self.get("value_floats") {
+            return Ok(Constant::floating(attribute.floats.clone()));
+        }
+        Err("Constant without a tensor, or one or several integers or floats".to_owned())
     }
 
     /// Strides of a window, which must be one number.

@@ -58,6 +58,10 @@ impl Constant {
         Constant { dims: vec![values.len()], values: Values::Integers(values) }
     }
 
+    pub(super) fn floating(values: Vec<f32>) -> Constant {
+        Constant { dims: vec![values.len()], values: Values::Floats(values) }
+    }
+
     /// The tensor of a file, whose values must be as many as its dimensions say.
     pub(super) fn of(tensor: &TensorProto) -> Result<Constant, String> {
         check_rank(tensor.dims.len())?;

@@ -30,6 +30,16 @@ impl From<Constant> for Value {
 const READS_AT_MOST: usize = 16;
 /// Longest description of a problem that is kept: a node may list as much as a file holds.
 const PROBLEM_AT_MOST: usize = 400;
+/// Longest name of a node in an error.
+const NAME_AT_MOST: usize = 100;
+
+/// A text of the file, with dots where it is longer than `most` letters.
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
 
 /// The network as far as it is made.
 pub(super) struct Converter<'f> {
@@ -93,6 +103,12 @@ impl<'f> Converter<'f> {
 
     /// Converts one node. What cannot be is noted, and nodes that read its results are passed over.
     pub(super) fn convert(&mut self, node: &'f NodeProto) {
+        if !super::operators::is_known(&node.op_type, &node.domain) {
+            let domain = if node.domain.is_empty() { String::new() } else { format!("{}.", node.domain) };
+            self.note(&format!("operator {domain}{}", node.op_type), node);
+            self.values.extend(node.output.iter().map(|name| (name.as_str(), Value::Unknown)));
+            return;
+        }
         let inputs = node.input.iter().map(|name| self.value(name)).collect::<Result<Vec<_>, _>>();
         let result = match inputs {
             Ok(inputs) if inputs.iter().flatten().any(|value| matches!(value, Value::Unknown)) => {
@@ -120,11 +136,8 @@ impl<'f> Converter<'f> {
 
     pub(super) fn note(&mut self, problem: &str, node: &NodeProto) {
         let name = if node.name.is_empty() { node.output.first() } else { Some(&node.name) };
-        let problem = match problem.char_indices().nth(PROBLEM_AT_MOST) {
-            Some((end, _)) => format!("{}...", &problem[..end]),
-            None => problem.to_owned(),
-        };
-        self.problems.entry(problem).or_default().push(name.cloned().unwrap_or_default());
+        let name = name.map_or_else(String::new, |name| shortened(name, NAME_AT_MOST));
+        self.problems.entry(shortened(problem, PROBLEM_AT_MOST)).or_default().push(name);
     }
 
     /// A value by name; `None` for an argument that is left out.

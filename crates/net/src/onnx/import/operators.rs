@@ -3,6 +3,7 @@
 mod arithmetic;
 mod arrangement;
 mod layers;
+mod resize;
 mod windows;
 
 use super::activation::Activation;
@@ -85,7 +86,7 @@ pub(super) fn convert(
         "MaxPool" | "AveragePool" => windows::pool(converter, node, inputs),
         "GlobalAveragePool" => windows::global_average(converter, node, inputs, true),
         "ReduceMean" => windows::mean(converter, node, inputs),
-        "Resize" | "Upsample" => windows::enlargement(converter, node, inputs),
+        "Resize" | "Upsample" => resize::convert(converter, node, inputs),
         "Dropout" => same(inputs),
         "Identity" => same(inputs),
         "Cast" => match value(inputs, 0)? {
