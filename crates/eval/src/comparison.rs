@@ -67,12 +67,17 @@ pub struct Comparison {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ComparisonError {
     /// One has more pairs.
-    #[error("both must be evaluated on the same pairs, they have {first} and {second} of them")]
+    #[error(
+        "both must be evaluated on the same pairs, they have {first} and {second} of them; the first that the other has \
+         not is number {}: {pair}", first.min(second) + 1
+    )]
     Count {
         /// Pairs of the first.
         first: usize,
         /// Pairs of the second.
         second: usize,
+        /// The pair after the last that both have.
+        pair: String,
     },
     /// A pair differs.
     #[error("both must be evaluated on the same pairs, number {number} is {first} here and {second} there")]
@@ -220,9 +225,9 @@ impl Side {
 }
 
 fn check_same(first: &ScoredPairs, second: &ScoredPairs) -> Result<(), ComparisonError> {
-    if first.rows.len() != second.rows.len() {
-        return Err(ComparisonError::Count { first: first.rows.len(), second: second.rows.len() });
-    }
+    let show = |row: &crate::scored::ScoredPair| {
+        format!("{} with {} ({:?}, fold {})", row.first, row.second, row.kind, row.fold)
+    };
     for (index, (one, other)) in first.rows.iter().zip(&second.rows).enumerate() {
         let same = (one.fold, one.kind, &one.first, &one.second, &one.first_person, &one.second_person)
             == (
@@ -234,13 +239,16 @@ fn check_same(first: &ScoredPairs, second: &ScoredPairs) -> Result<(), Compariso
                 &other.second_person,
             );
         if !same {
-            let show = |row: &crate::scored::ScoredPair| {
-                format!("{} with {} ({:?}, fold {})", row.first, row.second, row.kind, row.fold)
-            };
             return Err(ComparisonError::Pair { number: index + 1, first: show(one), second: show(other) });
         }
     }
-    Ok(())
+    let (first, second) = (&first.rows, &second.rows);
+    match first.get(second.len()).or(second.get(first.len())) {
+        None => Ok(()),
+        Some(pair) => {
+            Err(ComparisonError::Count { first: first.len(), second: second.len(), pair: show(pair) })
+        }
+    }
 }
 
 fn mcnemar(first: &ScoredPairs, second: &ScoredPairs) -> McNemar {

@@ -1,5 +1,6 @@
 //! Every pair with its score and its judgement, so that two models can be compared pair by pair.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::aside::write_aside;
@@ -88,6 +89,32 @@ impl ScoredPairs {
             }
         });
         Ok(Self { rows: rows.collect() })
+    }
+
+    /// Places of the pairs of a kind that are hardest: one person's with the lowest cosines, two people's with the highest,
+    /// the hardest first.
+    pub fn hardest(&self, kind: Kind, count: usize) -> Vec<usize> {
+        let mut places: Vec<usize> =
+            (0..self.rows.len()).filter(|&place| self.rows[place].kind == kind).collect();
+        let cosine = |place: &usize| self.rows[*place].cosine;
+        places.sort_by(|one, other| match kind {
+            Kind::Genuine => cosine(one).total_cmp(&cosine(other)),
+            Kind::Impostor => cosine(other).total_cmp(&cosine(one)),
+        });
+        places.truncate(count);
+        places
+    }
+
+    /// Mean over the folds of the share that was judged rightly; `None` without pairs.
+    pub fn accuracy(&self) -> Option<f64> {
+        let mut folds: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
+        for row in &self.rows {
+            let (right, all) = folds.entry(row.fold).or_default();
+            *right += u64::from(row.right);
+            *all += 1;
+        }
+        let shares = folds.values().map(|(right, all)| *right as f64 / *all as f64);
+        (!folds.is_empty()).then(|| shares.sum::<f64>() / folds.len() as f64)
     }
 
     /// Writes the file beside its place first, then renames it.

@@ -148,12 +148,33 @@ fn the_resolved_recipe_writes_every_default_out() {
     seed = 1
     batch = 128
     threads = 0
-    precision = "f32"
+    precision = "auto"
 
     [run.checkpoints]
     every = "1 epoch"
     keep = 2
     "#);
+}
+
+#[test]
+fn a_run_keeps_to_the_precision_that_it_began_with() {
+    let text = |precision: &str, isa| {
+        let recipe = load(SMALLEST, &[&format!("run.precision={precision}")]).unwrap();
+        recipe.to_toml_on(isa).lines().find(|line| line.starts_with("precision")).unwrap().to_owned()
+    };
+    assert_eq!(text("auto", engine::Isa::Avx512), "precision = \"f32\"");
+    assert_eq!(text("auto", engine::Isa::Avx512Bf16), "precision = \"bf16\"");
+    assert_eq!(text("f32", engine::Isa::Avx512Bf16), "precision = \"f32\"");
+    assert_eq!(text("bf16", engine::Isa::Portable), "precision = \"bf16\"");
+    let of = |precision: &str| load(SMALLEST, &[&format!("run.precision={precision}")]).unwrap();
+    let here = of("auto").recipe().run.precision.on(engine::Isa::detect());
+    let (same, other) = match here {
+        engine::Precision::F32 => ("f32", "bf16"),
+        engine::Precision::Bf16 => ("bf16", "f32"),
+    };
+    of("auto").check_continues(&of(same)).unwrap();
+    let error = of("auto").check_continues(&of(other)).unwrap_err().to_string();
+    assert!(error.contains("run.precision"), "{error}");
 }
 
 #[test]

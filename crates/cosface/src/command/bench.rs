@@ -1,8 +1,10 @@
 //! `cosface bench`: speed and memory, as JSON lines that can be set beside a peer's.
 
 mod end_to_end;
+mod photo;
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -38,6 +40,15 @@ pub(crate) struct Arguments {
     /// Instruction set: portable, avx2, avx512 or avx512bf16; the best one unless given
     #[arg(long)]
     isa: Option<Isa>,
+    /// Detector for photo, as `cosface detect` takes it
+    #[arg(long)]
+    detector: Option<PathBuf>,
+    /// Model file for photo
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Photograph for photo, fitted into 640x480; a synthetic face unless given
+    #[arg(long)]
+    photograph: Option<PathBuf>,
     /// Worker threads, 0 for one on each processor
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -52,6 +63,8 @@ enum Work {
     /// Training as `cosface train --data` does it, on images in memory and from files: what decoding and augmentation
     /// cost
     EndToEnd,
+    /// One photograph of 640x480 from its bytes to an embedding: decode, detect, align, embed
+    Photo,
     /// The margin head alone: loss and both gradients, and once more with the centres' update in place of theirs
     Head,
 }
@@ -94,7 +107,21 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let isa = arguments.isa.unwrap_or_else(Isa::detect);
     let pool = Pool::with_isa(arguments.threads, isa)?;
     let precision = arguments.precision.on(isa);
+    let of_photo = [&arguments.detector, &arguments.model, &arguments.photograph];
+    if !matches!(arguments.work, Work::Photo) && of_photo.iter().any(|path| path.is_some()) {
+        bail!("--detector, --model and --photograph are for `cosface bench photo`");
+    }
     match arguments.work {
+        Work::Photo => {
+            let (Some(detector), Some(model)) = (&arguments.detector, &arguments.model) else {
+                bail!("photo needs --detector and --model");
+            };
+            if arguments.network.is_some() || arguments.classes.is_some() || arguments.batch.is_some() {
+                bail!("photo embeds one photograph with --model, leave out --network, --classes and --batch");
+            }
+            let photograph = arguments.photograph.as_deref();
+            photo::run(&photo::Files { detector, model, photograph }, &pool, precision)
+        }
         Work::Train => train(arguments, &pool, precision),
         Work::Embed => embed(arguments, &pool, precision),
         Work::Head => head(arguments, &pool, precision),

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use eval::interval::{Bootstrap, Interval};
+use eval::protocol::Kind;
+use eval::report::{Report, comparison_sections};
 use eval::{Comparison, Evaluation, ScoredPairs};
 
-use super::evaluate::{markdown, summary};
+use super::evaluate::{markdown, markdown_table, summary};
 use super::terminal;
 
 #[derive(Debug, clap::Args)]
@@ -19,16 +21,12 @@ pub(crate) struct Arguments {
     /// False accept rates at which the true accept rates are compared
     #[arg(long, value_delimiter = ',', default_value = "0.01")]
     far: Vec<f64>,
-    /// File for the comparison in Markdown
+    /// Directory for the comparison: report.html with both curves, and table.md
     #[arg(long)]
     out: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let read = |directory: &Path| -> anyhow::Result<(Evaluation, ScoredPairs)> {
-        let evaluation = Evaluation::read(&directory.join("evaluation.json"))?;
-        Ok((evaluation, ScoredPairs::read(&directory.join("pairs.tsv"))?))
-    };
     let (first, first_pairs) = read(&arguments.first)?;
     let (second, second_pairs) = read(&arguments.second)?;
     ensure!(
@@ -48,19 +46,49 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         mcnemar.only_first, names[0], mcnemar.only_second, names[1]
     );
     if let Some(out) = &arguments.out {
-        let mut text = format!("{}\n{sentence} {alone}\n\n", markdown(&both));
-        for (index, row) in rows.iter().enumerate() {
-            text += &format!("| {} |\n", row.join(" | "));
-            text += if index == 0 { "| --- | ---: | ---: | ---: | ---: |\n" } else { "" };
-        }
-        net::atomic_file::write(out, |file| -> io::Result<()> { file.write_all(text.as_bytes()) })?;
+        ensure!(
+            !out.is_file(),
+            "the comparison is written as a directory, name another than this file: {}",
+            out.display()
+        );
+        fs_err::create_dir_all(out)?;
+        let text = format!("{}\n{sentence} {alone}\n\n{}", markdown(&both), markdown_table(&rows));
+        net::atomic_file::write(&out.join("table.md"), |file| -> io::Result<()> {
+            file.write_all(text.as_bytes())
+        })?;
+        let report = Report {
+            title: format!("{} and {}", names[0], names[1]),
+            subtitle: format!("two models on {}, pair by pair", first.protocol.file),
+            sections: comparison_sections(both, &comparison),
+        };
+        report.write(&out.join("report.html"))?;
     }
     terminal::say(&summary(&both));
     terminal::say("");
     terminal::say(&terminal::table(&rows));
     terminal::say("");
     terminal::say(&format!("{sentence} {alone}"));
+    if let Some(out) = &arguments.out {
+        terminal::say(&format!("report: {}", out.join("report.html").display()));
+    }
     Ok(())
+}
+
+/// What `evaluate` wrote, all of it by one run.
+fn read(directory: &Path) -> anyhow::Result<(Evaluation, ScoredPairs)> {
+    let evaluation = Evaluation::read(&directory.join("evaluation.json"))?;
+    let pairs = ScoredPairs::read(&directory.join("pairs.tsv"))?;
+    let count = |kind| pairs.rows.iter().filter(|row| row.kind == kind).count();
+    let protocol = &evaluation.protocol;
+    let agree = count(Kind::Genuine) == protocol.genuine
+        && count(Kind::Impostor) == protocol.impostor
+        && pairs.accuracy().is_some_and(|accuracy| (accuracy - evaluation.accuracy.value).abs() < 1e-9);
+    ensure!(
+        agree,
+        "evaluation.json and pairs.tsv are not of one evaluation, evaluate again: {}",
+        directory.display()
+    );
+    Ok((evaluation, pairs))
 }
 
 fn rows(comparison: &Comparison) -> Vec<Vec<String>> {

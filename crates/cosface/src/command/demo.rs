@@ -94,7 +94,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for (name, loss) in LOSSES {
         let recipe = recipe(&train_faces, &plan, arguments.seed, loss)?;
         let training = prepare(&recipe, None)?;
-        let run = RunDirectory::create(&out.join(name.to_lowercase()), &recipe.to_toml())?;
+        let run =
+            RunDirectory::create(&out.join(name.to_lowercase()), &recipe.to_toml_on(engine::Isa::detect()))?;
         let Outcome::Finished { model } = train(&recipe, training, &run, &AtomicBool::new(false), name)?
         else {
             bail!("training was stopped");

@@ -16,6 +16,7 @@ use eval::{
 };
 use net::FlipRule;
 
+use super::hardest;
 use super::operands::{Operands, open};
 use super::terminal::{self, Stage};
 
@@ -97,10 +98,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         protocol.name_people(&NameTable::read(path)?)?;
     }
     let groups = arguments.groups.as_deref().map(NameTable::read).transpose()?;
+    let mut files = None;
     let vectors = match (&arguments.embeddings, &arguments.model, &arguments.images) {
         (Some(embeddings), ..) => vectors_of_file(arguments, embeddings, &protocol, &mut settings)?,
         (None, Some(model), Some(images)) => {
-            vectors_of_images(arguments, model, images, &protocol, &mut settings)?
+            let (vectors, found) = vectors_of_images(arguments, model, images, &protocol, &mut settings)?;
+            files = found;
+            vectors
         }
         _ => bail!("a model with --images, or --embeddings, is needed"),
     };
@@ -120,13 +124,26 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ),
         false => format!("model {}", evaluation.model.fingerprint),
     };
-    let table = markdown(&[(&title, &evaluation)]);
+    let mut table = markdown(&[(&title, &evaluation)]);
+    if !evaluation.operating_points.is_empty() {
+        table += &format!("\n{}", markdown_table(&thresholds(&evaluation)));
+    }
     net::atomic_file::write(&arguments.out.join("table.md"), |file| -> io::Result<()> {
         file.write_all(table.as_bytes())
     })?;
-    let report = Report { title, subtitle, sections: evaluation_sections(&evaluation) };
+    let mut sections = evaluation_sections(&evaluation);
+    if let Some(files) = &files {
+        // Before the last one, which says how all this was measured.
+        let hardest = hardest::section(&protocol, &scored, files)?;
+        sections.insert(sections.len() - 1, hardest);
+    }
+    let report = Report { title, subtitle, sections };
     report.write(&arguments.out.join("report.html"))?;
     terminal::say(&summary(&[("", &evaluation)]));
+    if !evaluation.operating_points.is_empty() {
+        terminal::say("");
+        terminal::say(&terminal::table(&thresholds(&evaluation)));
+    }
     terminal::say(&format!("report: {}", arguments.out.join("report.html").display()));
     Ok(())
 }
@@ -159,14 +176,14 @@ fn vectors_of_file(
     })
 }
 
-/// Vectors that a model makes of images.
+/// Vectors that a model makes of images, and the file of each image where one image stands for each vector.
 fn vectors_of_images(
     arguments: &Arguments,
     model: &Path,
     images: &Path,
     protocol: &Protocol,
     settings: &mut Settings,
-) -> anyhow::Result<Vectors> {
+) -> anyhow::Result<(Vectors, Option<Vec<PathBuf>>)> {
     let files = match arguments.format.names_sets() {
         true => find_frames(protocol, images)?,
         false => find_images(protocol, images)?,
@@ -182,6 +199,7 @@ fn vectors_of_images(
     let made = !arguments.out.exists();
     fs_err::create_dir_all(&arguments.out)?;
     let names = files.iter().map(|file| file.display().to_string()).collect();
+    let shown = (!arguments.format.names_sets()).then(|| files.clone());
     let vectors = embed(&mut embedder, files, arguments.resize, settings.feature_rule).inspect_err(|_| {
         if made {
             // The error of the images is the one to report.
@@ -189,8 +207,8 @@ fn vectors_of_images(
         }
     })?;
     match arguments.format.names_sets() {
-        true => Ok(Embeddings::new(names, vectors)?.sets_of(protocol, arguments.set_rule)?),
-        false => Ok(vectors),
+        true => Ok((Embeddings::new(names, vectors)?.sets_of(protocol, arguments.set_rule)?, shown)),
+        false => Ok((vectors, shown)),
     }
 }
 
@@ -283,21 +301,42 @@ pub(crate) fn summary(evaluations: &[(&str, &Evaluation)]) -> String {
 
 /// The same as a table in Markdown.
 pub(crate) fn markdown(evaluations: &[(&str, &Evaluation)]) -> String {
-    let mut rows = rows(evaluations);
-    for cell in rows.iter_mut().flatten() {
-        *cell = cell.replace('|', "\\|");
-    }
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let mut text = line(&rows[0]);
-    text += &line(
-        &rows[0]
-            .iter()
-            .enumerate()
-            .map(|(at, _)| if at == 0 { "---" } else { "---:" }.to_owned())
-            .collect::<Vec<_>>(),
-    );
-    rows[1..].iter().for_each(|row| text += &line(row));
+    markdown_table(&rows(evaluations))
+}
+
+/// Rows as a table in Markdown, the first as its head; all columns but the first hold numbers.
+pub(crate) fn markdown_table(rows: &[Vec<String>]) -> String {
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let escaped = |row: &[String]| row.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    let Some((head, rows)) = rows.split_first() else { return String::new() };
+    let rule = (0..head.len()).map(|at| if at == 0 { "---" } else { "---:" }.to_owned()).collect();
+    let mut text = line(escaped(head)) + &line(rule);
+    rows.iter().for_each(|row| text += &line(escaped(row)));
     text
+}
+
+/// Thresholds for the false accept rates that were asked for, and what they do on pairs they were not chosen on.
+fn thresholds(evaluation: &Evaluation) -> Vec<Vec<String>> {
+    let head =
+        ["FAR wanted", "accept from cosine", "95 % interval", "FAR on other folds", "TAR on other folds"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for point in &evaluation.operating_points {
+        let interval = point.threshold.interval;
+        let [far, tar] = match point.elsewhere {
+            Some(elsewhere) => {
+                [elsewhere.far, elsewhere.tar].map(|rate| format!("{:.3} %", 100.0 * rate.value))
+            }
+            None => ["too fine".to_owned(), String::new()],
+        };
+        rows.push(vec![
+            format!("{} %", 100.0 * point.far),
+            format!("{:.4}", point.threshold.value),
+            interval.map_or("none".to_owned(), |ends| format!("{:.4} to {:.4}", ends.low, ends.high)),
+            far,
+            tar,
+        ]);
+    }
+    rows
 }
 
 fn rows(evaluations: &[(&str, &Evaluation)]) -> Vec<Vec<String>> {
@@ -329,7 +368,9 @@ fn rows(evaluations: &[(&str, &Evaluation)]) -> Vec<Vec<String>> {
         row.extend(fars.iter().map(
             |&far| match evaluation.tar_at_far.iter().find(|tar| asked(tar) == far) {
                 Some(TarAtFar::Read { tar, .. }) => percent(tar.value),
-                Some(TarAtFar::Refused(refusal)) => format!("too fine for {} pairs", refusal.impostors),
+                Some(TarAtFar::Refused(refusal)) => {
+                    format!("too fine, {} pairs resolve {:.2e} %", refusal.impostors, 100.0 * refusal.finest)
+                }
                 None => "not asked".to_owned(),
             },
         ));

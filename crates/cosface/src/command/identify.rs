@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use eval::identification::{Distractors, FnirAtFpir, Identification, search};
 use eval::interval::{Bootstrap, Interval};
+use eval::report::{Report, Section, distractors_sections, identification_sections};
 use eval::{Embeddings, Vectors};
 use serde::Serialize;
 
@@ -38,6 +39,9 @@ pub(crate) struct Arguments {
     /// File for all figures, as JSON
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Page with the curves: CMC and DET, or rank 1 by distractors
+    #[arg(long, value_name = "HTML")]
+    report: Option<PathBuf>,
 }
 
 /// What one run found, by which images took part.
@@ -158,7 +162,25 @@ fn gallery(
         whole.mated, whole.non_mated, whole.gallery_rows, whole.gallery_people
     ));
     terminal::say(&terminal::table(&table));
+    let mut sections = identification_sections("all images", &whole);
+    if let Some(cleaned) = &cleaned {
+        sections.extend(identification_sections("without noise", cleaned));
+    }
+    report(arguments, path, sections)?;
     finish(arguments, path, whole, cleaned, (seconds, pairs))
+}
+
+/// Writes the page where one is wanted.
+fn report(arguments: &Arguments, against: &Path, sections: Vec<Section>) -> anyhow::Result<()> {
+    let Some(out) = &arguments.report else { return Ok(()) };
+    for input in [arguments.probes.as_path(), against] {
+        terminal::refuse_overwriting(input, out)?;
+    }
+    let title = format!("{} in {}", arguments.probes.display(), against.display());
+    let subtitle = "people searched for by cosine".to_owned();
+    Report { title, subtitle, sections }.write(out)?;
+    terminal::say(&format!("report: {}", out.display()));
+    Ok(())
 }
 
 fn distractors(
@@ -204,6 +226,7 @@ fn distractors(
         whole.searches, whole.probes, whole.people
     ));
     terminal::say(&terminal::table(&table));
+    report(arguments, path, distractors_sections(&whole, cleaned.as_ref()))?;
     finish(arguments, path, whole, cleaned, (seconds, pairs))
 }
 

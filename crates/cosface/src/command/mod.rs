@@ -10,6 +10,7 @@ mod embed;
 mod evaluate;
 mod export;
 mod faces;
+mod hardest;
 mod identify;
 mod images;
 mod import;

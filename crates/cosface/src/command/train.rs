@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let training = prepare(&recipe, arguments.licence.clone())?;
     let run = match (begun, &arguments.out) {
         (Some(run), _) => run,
-        (None, Some(out)) => RunDirectory::create(out, &recipe.to_toml())?,
+        (None, Some(out)) => RunDirectory::create(out, &recipe.to_toml_on(engine::Isa::detect()))?,
         (None, None) => bail!("give --out or --resume"),
     };
     let stop = interruption::listen()?;

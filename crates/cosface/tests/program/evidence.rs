@@ -71,13 +71,31 @@ fn embeddings_alone_are_evaluated_and_two_models_compared() {
         assert!(Path::new(&place.path("good")).join(file).exists(), "{file}");
     }
     place.evaluate("bad.safetensors", "bad", &["--far", "0.5"]).success();
-    let (good, bad, table) = (place.path("good"), place.path("bad"), place.path("comparison.md"));
+    let (good, bad, table) = (place.path("good"), place.path("bad"), place.path("comparison"));
     let compared = cosface(["compare", &good, &bad, "--far", "0.1", "--out", &table]).success();
     assert!(compared.stdout.contains(&format!("{good} is more accurate than {bad}")), "{}", compared.stdout);
     // Rates that only one was asked for stand in their own columns.
     let rows: Vec<&str> = compared.stdout.lines().collect();
     assert!(rows[0].contains("FAR 50 %") && rows[1].ends_with("not asked"), "{}", compared.stdout);
-    assert!(fs_err::read_to_string(&table).unwrap().contains("| accuracy |"));
+    let read = |name: &str| fs_err::read_to_string(Path::new(&table).join(name)).unwrap();
+    assert!(read("table.md").contains("| accuracy |"));
+    let page = read("report.html");
+    assert!(
+        page.contains("is more accurate than") && page.matches("<svg").count() == 2,
+        "a wide and a narrow plot"
+    );
+    cosface(["compare", &good, &bad, "--far", "0.1", "--out", &place.path("pairs.txt")])
+        .refused(&["as a directory"]);
+    // The pairs of one evaluation and the figures of another, where the accuracies differ.
+    fs_err::copy(place.path("bad/pairs.tsv"), place.path("good/pairs.tsv")).unwrap();
+    cosface(["compare", &good, &bad, "--far", "0.1"]).refused(&["not of one evaluation", "good"]);
+    place.evaluate("good.safetensors", "good", &[]).success();
+    // A pair less than the other has.
+    let scored = fs_err::read_to_string(place.path("bad/pairs.tsv")).unwrap();
+    let (short, _) = scored.trim_end().rsplit_once('\n').unwrap();
+    fs_err::write(place.path("bad/pairs.tsv"), format!("{short}\n")).unwrap();
+    cosface(["compare", &good, &bad, "--far", "0.1"]).refused(&["not of one evaluation", "bad"]);
+    place.evaluate("bad.safetensors", "bad", &["--far", "0.5"]).success();
     cosface(["compare", &good, &bad, "--far", "0.001"]).refused(&["20 impostor pairs", "5e-2", "1e-3"]);
     place.evaluate("good.safetensors", "other", &["--rule", "insightface"]).success();
     cosface(["compare", &place.path("other"), &bad]).refused(&[
@@ -143,7 +161,13 @@ fn probes_are_searched_in_a_gallery_and_among_strangers() {
     embeddings(place.0.path().join("gallery.safetensors").as_path(), &gallery, "none");
     let (probes, gallery, out) =
         (place.path("probes.safetensors"), place.path("gallery.safetensors"), place.path("found.json"));
-    let found = cosface(["identify", "--probes", &probes, "--gallery", &gallery, "--out", &out]).success();
+    let page = place.path("found.html");
+    let search = ["identify", "--probes", &probes, "--gallery", &gallery, "--out", &out];
+    let found = cosface(search.iter().chain(&["--report", &page])).success();
+    let html = fs_err::read_to_string(&page).unwrap();
+    assert!(html.contains("CMC: 20 probes") && html.contains("DET: 20 probes"), "{html}");
+    assert!(!html.contains("NaN"));
+    cosface(search.iter().chain(&["--report", &gallery])).refused(&["overwrite"]);
     assert!(found.stdout.contains("20 probes of people in the gallery, 20 of others"), "{}", found.stdout);
     let text = fs_err::read_to_string(&out).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -48,6 +48,10 @@ fn people_in_folders_become_pairs_that_a_model_is_measured_on() {
     let evaluation = fs_err::read_to_string(workshop.path("result/evaluation.json")).unwrap();
     let evaluation: serde_json::Value = serde_json::from_str(&evaluation).unwrap();
     assert!(evaluation["accuracy"]["value"].as_f64().is_some(), "{evaluation}");
+    // The hardest pairs of each kind, as pictures within the page.
+    let page = fs_err::read_to_string(workshop.path("result/report.html")).unwrap();
+    assert_eq!(page.matches("<img src=\"data:image").count(), 24);
+    assert!(page.contains("The hardest pairs") && page.contains("DET: ") && page.contains("Reliability: "));
 }
 
 #[test]

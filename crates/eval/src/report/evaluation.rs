@@ -104,10 +104,59 @@ fn curve(evaluation: &Evaluation) -> Section {
         evaluation.protocol.impostor,
         significant(100.0 * finest),
     )))];
+    blocks.push(Block::Figure(trade_off(evaluation, finest)));
     if !evaluation.tar_at_far.is_empty() {
         blocks.push(Block::Table(Table { columns, rows: rows.collect(), footer: Vec::new() }));
     }
     Section { heading: "How many are recognised, at how many false accepts".to_owned(), blocks }
+}
+
+/// The same curve by its errors, both on logarithmic axes (DET).
+fn trade_off(evaluation: &Evaluation, finest: f64) -> super::Figure {
+    let missed = 1.0 / evaluation.protocol.genuine as f64;
+    let axis = |name: &str, finest: f64| Axis {
+        name: name.to_owned(),
+        spacing: Spacing::Logarithmic,
+        numbers: Numbers::Percent,
+        range: Some((10.0_f64.powf(finest.log10().floor()), 1.0)),
+    };
+    let line = evaluation
+        .curve
+        .iter()
+        .map(|point| (point.far, 1.0 - point.tar))
+        .filter(|(far, miss)| *far > 0.0 && *miss > 0.0);
+    // An end at 0 is not on the axis; half of one pair stands for it.
+    let band = evaluation.band.iter().map(|band| {
+        (band.far, (1.0 - band.tar.high).max(0.5 * missed), (1.0 - band.tar.low).max(0.5 * missed))
+    });
+    let level = short_percent(evaluation.bootstrap.level);
+    let diagonal = [(finest.max(missed), finest.max(missed)), (1.0, 1.0)];
+    let plot = Plot {
+        x: axis("False accept rate (FAR)", finest),
+        y: axis("False reject rate (1 - TAR)", missed),
+        series: vec![
+            Series {
+                name: format!("{level} interval"),
+                colour: Colour::Grey,
+                shape: Shape::Band(band.collect()),
+            },
+            Series {
+                name: "equal rates".to_owned(),
+                colour: Colour::Orange,
+                shape: Shape::Line(diagonal.to_vec()),
+            },
+            Series {
+                name: evaluation.model.name.clone(),
+                colour: Colour::Blue,
+                shape: Shape::Line(line.collect()),
+            },
+        ],
+        marks: Vec::new(),
+    };
+    plot.draw(
+        "DET: the errors of the same curve against each other. Where it crosses the line of equal rates stands the equal \
+         error rate.",
+    )
 }
 
 fn scores(evaluation: &Evaluation) -> Section {

@@ -6,7 +6,9 @@
 //! form so that its text stays readable on a telephone.
 
 mod axis;
+mod comparison;
 mod evaluation;
+mod identification;
 mod plot;
 mod statistics;
 
@@ -19,7 +21,9 @@ use serde::Serialize;
 use crate::aside::write_aside;
 
 pub use axis::{Axis, Numbers, Spacing};
+pub use comparison::comparison_sections;
 pub use evaluation::evaluation_sections;
+pub use identification::{distractors_sections, identification_sections};
 pub use plot::{Colour, Figure, Mark, Plot, Series, Shape};
 
 const PAGE: &str = include_str!("page.html");

@@ -1,7 +1,7 @@
 //! Thresholds to work with, probabilities and groups, as sections of a report.
 
 use super::evaluation::{percent, range, short_percent};
-use super::{Block, Section, Table};
+use super::{Axis, Block, Colour, Numbers, Plot, Section, Series, Shape, Table};
 use crate::calibration::Calibration;
 use crate::evaluation::{Evaluation, Figure};
 use crate::groups::Groups;
@@ -78,7 +78,35 @@ fn calibration(calibration: &Calibration) -> Section {
     });
     let columns = texts(["Probability", "Mean stated", "Genuine found", "Pairs"]);
     let table = Table { columns, rows: rows.collect(), footer: Vec::new() };
-    Section { heading: "What a score means".to_owned(), blocks: vec![Block::Text(text), Block::Table(table)] }
+    let figure = Block::Figure(reliability(calibration));
+    Section {
+        heading: "What a score means".to_owned(),
+        blocks: vec![Block::Text(text), figure, Block::Table(table)],
+    }
+}
+
+/// Stated against found probability.
+fn reliability(calibration: &Calibration) -> super::Figure {
+    let share = |name: &str| Axis { numbers: Numbers::Percent, range: Some((0.0, 1.0)), ..Axis::even(name) };
+    let found = calibration.reliability.iter().map(|bin| (bin.stated, bin.found));
+    let plot = Plot {
+        x: share("Probability stated"),
+        y: share("Genuine pairs found"),
+        series: vec![
+            Series {
+                name: "perfect".to_owned(),
+                colour: Colour::Grey,
+                shape: Shape::Line(vec![(0.0, 0.0), (1.0, 1.0)]),
+            },
+            Series {
+                name: "pairs of the other folds".to_owned(),
+                colour: Colour::Blue,
+                shape: Shape::Line(found.collect()),
+            },
+        ],
+        marks: Vec::new(),
+    };
+    plot.draw("Reliability: what share of the pairs of each tenth of probability is genuine.")
 }
 
 fn groups(groups: &Groups) -> Section {

@@ -50,7 +50,7 @@ fn the_page_needs_no_script_and_no_network_and_no_fixed_colour() {
         assert!(!html.contains(foreign), "{foreign}");
     }
     let drawings = html.match_indices("<svg").count();
-    assert_eq!(drawings, 4, "two plots, each wide and narrow");
+    assert_eq!(drawings, 8, "ROC, DET, scores and reliability, each wide and narrow");
     for (start, _) in html.match_indices("<svg") {
         let drawing = &html[start..start + html[start..].find("</svg>").expect("a whole drawing")];
         assert!(!drawing.contains("\"#"), "a colour that does not follow light and dark");

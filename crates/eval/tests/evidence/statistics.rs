@@ -95,7 +95,14 @@ fn other_pairs_and_rates_that_cannot_be_resolved_are_refused() {
     let scored = ScoredPairs::of(&protocol, &vectors, Rule::OtherFolds).expect("scored");
     let mut short = scored.clone();
     short.rows.pop();
-    assert!(matches!(Comparison::of(&scored, &short, &[], &BOOTSTRAP), Err(ComparisonError::Count { .. })));
+    let error = Comparison::of(&scored, &short, &[], &BOOTSTRAP).unwrap_err();
+    let last = scored.rows.last().unwrap();
+    assert!(matches!(error, ComparisonError::Count { .. }));
+    let text = error.to_string();
+    assert!(
+        text.contains(&format!("number {}: {} with {}", scored.rows.len(), last.first, last.second)),
+        "{text}"
+    );
     let mut other = scored.clone();
     other.rows[7].first += "x";
     assert!(matches!(

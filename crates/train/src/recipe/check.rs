@@ -76,7 +76,16 @@ impl CheckedRecipe {
         self.recipe.loss.lambda_schedule.map(LambdaFall::schedule)
     }
 
-    /// The recipe as TOML with every default written out: what a run directory keeps.
+    /// The recipe as [`CheckedRecipe::to_toml`] has it, with the precision that `auto` is on a processor with `isa`: what a
+    /// run directory keeps, so that it goes on in the arithmetic it began with.
+    #[must_use]
+    pub fn to_toml_on(&self, isa: engine::Isa) -> String {
+        let mut recipe = self.recipe.clone();
+        recipe.run.precision = recipe.run.precision.resolved(isa);
+        toml::to_string(&recipe).expect("a checked recipe is within what TOML can say")
+    }
+
+    /// The recipe as TOML with every default written out.
     ///
     /// Checking that text gives an equal recipe.
     #[must_use]

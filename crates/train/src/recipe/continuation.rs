@@ -17,7 +17,8 @@ impl CheckedRecipe {
         let mut recipe = self.recipe().clone();
         recipe.data.sources.clear();
         recipe.data.memory_mib = 0;
-        recipe.run = Run { threads: 0, checkpoints: Checkpoints::default(), ..recipe.run };
+        let precision = recipe.run.precision.resolved(engine::Isa::detect());
+        recipe.run = Run { threads: 0, precision, checkpoints: Checkpoints::default(), ..recipe.run };
         recipe.validation = None;
         recipe
     }
