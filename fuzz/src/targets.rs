@@ -24,6 +24,8 @@ pub enum Target {
     Detector,
     /// Images of every format.
     Image,
+    /// Photographs: CMYK, 16 bit and alpha are converted.
+    Photograph,
     /// JPEG from its second marker on.
     Jpeg,
     /// Landmarks and the crop that they ask for.
@@ -46,7 +48,7 @@ pub enum Target {
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Torch,
         Self::FacePack,
         Self::Model,
@@ -54,6 +56,7 @@ impl Target {
         Self::Onnx,
         Self::Detector,
         Self::Image,
+        Self::Photograph,
         Self::Jpeg,
         Self::Landmarks,
         Self::Protocol,
@@ -75,6 +78,7 @@ impl Target {
             Self::Onnx => "onnx",
             Self::Detector => "detector",
             Self::Image => "image",
+            Self::Photograph => "photograph",
             Self::Jpeg => "jpeg",
             Self::Landmarks => "landmarks",
             Self::Protocol => "protocol",
@@ -98,6 +102,7 @@ pub fn run(target: Target, bytes: &[u8]) -> bool {
         Target::Onnx => onnx(bytes),
         Target::Detector => detector(bytes),
         Target::Image => image(bytes),
+        Target::Photograph => photograph(bytes),
         Target::Jpeg => image(&[b"\xFF\xD8", bytes].concat()),
         Target::Landmarks => landmarks(bytes),
         Target::Protocol => protocol(bytes),
@@ -227,6 +232,13 @@ fn image(bytes: &[u8]) -> bool {
     let Ok(image) = face::decode(bytes, Path::new("file"), &limits) else { return false };
     assert!(u64::from(image.width()) * u64::from(image.height()) <= limits.pixels);
     face::resize(&image, face::Size { height: 7, width: 5 });
+    true
+}
+
+fn photograph(bytes: &[u8]) -> bool {
+    let limits = face::Limits { pixels: 1 << 18, bytes: 1 << 20 };
+    let Ok(image) = face::decode_photograph(bytes, Path::new("file"), &limits) else { return false };
+    assert!(u64::from(image.width()) * u64::from(image.height()) <= limits.pixels);
     true
 }
 

@@ -36,7 +36,7 @@ impl Layout {
 
     /// Gives every value a place: the largest first, each at the lowest offset where no value that lives at the
     /// same time lies.
-    pub(super) fn place(&self) -> Arena {
+    pub(super) fn place(&self) -> Places {
         let mut order: Vec<usize> = (0..self.values.len()).collect();
         order.sort_by_key(|&index| (std::cmp::Reverse(self.values[index].len), index));
         let mut places: Vec<Range<usize>> = vec![0..0; self.values.len()];
@@ -62,8 +62,24 @@ impl Layout {
             places[index] = start..start + value.len;
             placed.push(index);
         }
-        let len = places.iter().map(|range| range.end).max().unwrap_or(0);
-        Arena { places, floats: Buffer::zeros(len) }
+        Places(places)
+    }
+}
+
+/// Where each value of a layout lies.
+#[derive(Debug)]
+pub(super) struct Places(Vec<Range<usize>>);
+
+impl Places {
+    /// Floats that all of them need together.
+    pub(super) fn len(&self) -> usize {
+        self.0.iter().map(|range| range.end).max().unwrap_or(0)
+    }
+
+    /// Takes the memory.
+    pub(super) fn allocate(self) -> Arena {
+        let floats = Buffer::zeros(self.len());
+        Arena { places: self.0, floats }
     }
 }
 
@@ -150,7 +166,7 @@ mod tests {
                 (value, first, last)
             })
             .collect();
-        let arena = layout.place();
+        let arena = layout.place().allocate();
         for (a, a_first, a_last) in &values {
             for (b, b_first, b_last) in &values {
                 let (one, other) = (&arena.places[a.0], &arena.places[b.0]);

@@ -78,6 +78,25 @@ pub enum EmbeddingPlanError {
     Weights(#[from] WeightsError),
 }
 
+/// Most bytes of all activations of a network that is applied: an embedding of 112x112 takes some 10 MB an image, a
+/// detector at 1280x960 some 300. A network of strangers may ask for more than a machine has.
+pub const ACTIVATION_BYTES_AT_MOST: usize = 4 << 30;
+
+/// Most weights of a convolution in groups, which is computed as a full one with zeros between groups.
+const GROUPED_WEIGHTS_AT_MOST: usize = 1 << 27;
+
+fn check_groups(network: &Network, shapes: &[Shape], index: usize) -> Result<(), PlanError> {
+    let node = &network.nodes[index];
+    let Op::Convolution(convolution) = &node.op else { return Ok(()) };
+    let channels = network.shape_of(node.inputs[0], shapes).channels;
+    let taps = convolution.kernel[0] * convolution.kernel[1];
+    let weights = taps.saturating_mul(channels).saturating_mul(convolution.out_channels);
+    if convolution.groups == 1 || convolution.groups == channels || weights <= GROUPED_WEIGHTS_AT_MOST {
+        return Ok(());
+    }
+    Err(PlanError::GroupedWeights { node: node.name.clone(), weights })
+}
+
 impl EmbeddingPlan {
     /// Compiles `network` with `weights` for up to `batch` images at a time, with every product in f32.
     ///
@@ -129,6 +148,7 @@ impl EmbeddingPlan {
             if index < done {
                 continue;
             }
+            check_groups(network, &shapes, index)?;
             let value = |source: &Source| match source {
                 Source::Image => image,
                 Source::Node(node) => outputs[*node],
@@ -157,6 +177,11 @@ impl EmbeddingPlan {
         if let Some(last) = steps.last() {
             layout.touch(last.output, network.nodes.len());
         }
+        let places = layout.place();
+        let bytes = places.len().saturating_mul(size_of::<f32>());
+        if bytes > ACTIVATION_BYTES_AT_MOST {
+            return Err(PlanError::Activations { bytes, batch }.into());
+        }
         let dimension = network.feature_dimension();
         let workspace = steps.iter().map(|step| match &step.operation {
             Operation::Full { geometry, method, .. } => {
@@ -165,7 +190,7 @@ impl EmbeddingPlan {
             _ => 0,
         });
         let workspace = Buffer::zeros(workspace.max().unwrap_or(0));
-        Ok(EmbeddingPlan { batch, dimension, image, steps, arena: layout.place(), workspace, times })
+        Ok(EmbeddingPlan { batch, dimension, image, steps, arena: places.allocate(), workspace, times })
     }
 
     /// The most images that [`EmbeddingPlan::forward`] takes.
@@ -411,6 +436,46 @@ mod tests {
         });
         let error = crate::TrainingPlan::new(&pool, &network, 2).unwrap_err();
         assert_eq!(error, PlanError::Untrainable { node: "node2".to_owned(), op: "relu" });
+    }
+
+    #[test]
+    fn a_network_that_asks_for_more_memory_than_a_machine_has_is_refused_before_it_is_taken() {
+        let pool = Pool::new(1).unwrap();
+        let huge = Network { input: Input { height: 4096, width: 4096 }, ..operations_of_others() };
+        let mut small = huge.clone();
+        // Nothing here fixes the size but the slice, which stays within it.
+        let error = EmbeddingPlan::new(&pool, &huge, &initialise(&huge, 1), 8).unwrap_err();
+        assert!(
+            matches!(error, EmbeddingPlanError::Plan(PlanError::Activations { bytes, batch: 8 }) if bytes > ACTIVATION_BYTES_AT_MOST),
+            "{error}"
+        );
+        small.input = Input { height: 16, width: 16 };
+        EmbeddingPlan::new(&pool, &small, &initialise(&small, 1), 8).unwrap();
+
+        let convolution = Convolution {
+            out_channels: 16_384,
+            kernel: [1, 1],
+            stride: 1,
+            padding: 0,
+            groups: 1,
+            bias: false,
+            init: Init::Constant { value: 0.0 },
+        };
+        let node = |name: &str, groups, source| Node {
+            name: name.to_owned(),
+            op: Op::Convolution(Convolution { groups, ..convolution.clone() }),
+            inputs: vec![source],
+        };
+        let grouped = Network {
+            name: "grouped".to_owned(),
+            input: Input { height: 1, width: 1 },
+            nodes: vec![node("wide", 1, Source::Image), node("grouped", 8192, Source::Node(0))],
+        };
+        let error = EmbeddingPlan::new(&pool, &grouped, &initialise(&grouped, 1), 1).unwrap_err();
+        assert!(
+            matches!(&error, EmbeddingPlanError::Plan(PlanError::GroupedWeights { node, weights }) if node == "grouped" && *weights == 1 << 28),
+            "{error}"
+        );
     }
 
     #[test]

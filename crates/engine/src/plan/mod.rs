@@ -58,6 +58,26 @@ pub enum PlanError {
         /// Images in the batch.
         batch: usize,
     },
+    /// More memory than a network should need.
+    #[error(
+        "the activations of a batch of {batch} would take {bytes} bytes, at most {} are given; take a smaller batch or \
+         smaller images",
+        embedding::ACTIVATION_BYTES_AT_MOST
+    )]
+    Activations {
+        /// Bytes of all activations.
+        bytes: usize,
+        /// Images in the batch.
+        batch: usize,
+    },
+    /// More weights than a convolution in groups may have once the zeros between them are written out.
+    #[error("convolution {node} in groups has {weights} weights without them, more than can be computed")]
+    GroupedWeights {
+        /// Name of the node.
+        node: String,
+        /// Weights of the full convolution.
+        weights: usize,
+    },
     /// No image at all.
     #[error("a plan needs at least one image in a batch")]
     EmptyBatch,

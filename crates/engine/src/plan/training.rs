@@ -173,7 +173,7 @@ impl TrainingPlan {
             precision,
             nodes,
             image,
-            arena: layout.place(),
+            arena: layout.place().allocate(),
             dropout_seed: 0,
             measured: None,
         })
