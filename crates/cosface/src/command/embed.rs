@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use cosface::{AlignError, Aligner, Embedder, Features, template_of};
+use cosface::{AlignError, Aligner, Embedder, Features, rule_of, template_of};
+use eval::FeatureRule;
 use image::RgbImage;
+use net::FlipRule;
 use net::atomic_file::PARTIAL_ENDING;
 use net::tensor_file::{self, NamedArray, ValuesRef};
 
@@ -31,6 +33,12 @@ pub(crate) struct Arguments {
     /// File to write: tensor `embeddings` [images, dimension] in f32; names, model fingerprint and flip rule as metadata
     #[arg(long)]
     out: PathBuf,
+    /// How an image and its mirror image become a vector: image, concatenated or summed; the model card's rule unless given
+    #[arg(long)]
+    feature: Option<FeatureRule>,
+    /// Keep the lengths of the vectors, which IJB's templates take as a measure of quality, in place of 1
+    #[arg(long)]
+    keep_length: bool,
     /// Leave out images that cannot be read, and photographs without a face, and list them, in place of refusing
     #[arg(long)]
     skip_unreadable: bool,
@@ -53,7 +61,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         terminal::refuse_overwriting(image, &arguments.out)?;
     }
     let mut embedder = open(&arguments.model, arguments.threads, arguments.precision)?;
-    let flip = embedder.model().card().preprocessing.flip;
+    let flip = match arguments.feature {
+        None => embedder.model().card().preprocessing.flip,
+        Some(FeatureRule::Image) => FlipRule::None,
+        Some(FeatureRule::Concatenated) => FlipRule::Concatenated,
+        Some(FeatureRule::Summed) => FlipRule::Summed,
+    };
     let mut stage = Stage::start("embed", files.len() as u64);
     let mut shown = |done| stage.show(done as u64, "");
     let (features, files) = match &arguments.detector {
@@ -63,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             (readable.features, readable.files)
         }
         None => (embedder.features(files.clone(), arguments.resize, flip, &mut shown)?, files),
-        Some(detector) => photographs(arguments, detector, &files, &mut embedder, &mut shown)?,
+        Some(detector) => photographs(arguments, detector, &files, &mut embedder, flip, &mut shown)?,
     };
     stage.finish();
 
@@ -71,7 +84,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for (feature, file) in features.iter().zip(&files) {
         let embedding =
             feature.embedding(flip).with_context(|| format!("no embedding for {}", file.display()))?;
-        values.extend_from_slice(embedding.as_slice());
+        if arguments.keep_length {
+            values.extend(rule_of(flip).combine(&feature.image, &feature.mirrored));
+        } else {
+            values.extend_from_slice(embedding.as_slice());
+        }
     }
     let shape = [files.len(), values.len() / files.len()];
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
@@ -124,11 +141,10 @@ fn photographs(
     detector: &Path,
     files: &[PathBuf],
     embedder: &mut Embedder,
+    flip: FlipRule,
     shown: &mut dyn FnMut(usize),
 ) -> anyhow::Result<(Vec<Features>, Vec<PathBuf>)> {
-    let card = &embedder.model().card().preprocessing;
-    let flip = card.flip;
-    let template = template_of(card.template).with_context(|| {
+    let template = template_of(embedder.model().card().preprocessing.template).with_context(|| {
         format!("the model takes images that are not aligned: {}", arguments.model.display())
     })?;
     let detector = arguments.search.detector(detector)?;

@@ -22,6 +22,7 @@ mod operands;
 mod pairs;
 mod paper;
 mod synth;
+mod templates;
 pub(crate) mod terminal;
 mod train;
 mod unpack;
@@ -60,6 +61,8 @@ enum Command {
     Pairs(pairs::Arguments),
     /// Compare two evaluations on the same pairs
     Compare(compare::Arguments),
+    /// Pool embeddings of images to templates, as IJB-B and IJB-C have them
+    Templates(templates::Arguments),
     /// Search probes in a gallery, or among more and more strangers
     Identify(identify::Arguments),
     /// Show a model's card, a recipe's cost, or this processor
@@ -98,6 +101,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Compare(arguments) => compare::run(&arguments).map(done),
         Command::Pairs(arguments) => pairs::run(&arguments).map(done),
         Command::Embed(arguments) => embed::run(&arguments).map(done),
+        Command::Templates(arguments) => templates::run(&arguments).map(done),
         Command::Identify(arguments) => identify::run(&arguments).map(done),
         Command::Inspect(arguments) => inspect::run(&arguments).map(done),
         Command::Import(arguments) => import::run(&arguments).map(done),

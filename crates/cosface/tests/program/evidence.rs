@@ -172,13 +172,152 @@ fn probes_are_searched_in_a_gallery_and_among_strangers() {
     let text = fs_err::read_to_string(&out).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     // Angles of 2 and 3 degrees to the mate and at least 14 to others.
-    assert_eq!(json["whole"]["cmc"][0], 1.0);
+    assert_eq!(json["results"][0]["whole"]["cmc"][0], 1.0);
     let among =
         cosface(["identify", "--probes", &probes, "--distractors", &gallery, "--far", "0.01"]).success();
     assert!(among.stdout.contains("40 searches by 40 probes of 20 people"), "{}", among.stdout);
-    fs_err::write(place.path("noise.txt"), "nobody/1.jpg\n").unwrap();
-    cosface(["identify", "--probes", &probes, "--gallery", &gallery, "--noise", &place.path("noise.txt")])
-        .refused(&["nobody/1.jpg"]);
+    // Published lists of noise name images that a set may lack; one that names none of it is a mistake.
+    let noise = place.path("noise.txt");
+    let cleaned = || cosface(["identify", "--probes", &probes, "--gallery", &gallery, "--noise", &noise]);
+    fs_err::write(&noise, "nobody/1.jpg\r\n").unwrap();
+    cleaned().refused(&["no image of the list of noise", "noise.txt"]);
+    fs_err::write(&noise, "nobody/1.jpg\r\np3/2.jpg\r\n").unwrap();
+    let outcome = cleaned().success();
+    assert!(outcome.stderr.contains("1 of 2 names of the list of noise"), "{outcome:?}");
+    assert!(outcome.stdout.contains("cleaned: rank 1"), "{outcome:?}");
+}
+
+#[test]
+fn megaface_s_lists_choose_probes_and_distractors() {
+    let place = Place::new();
+    crowd(place.0.path().join("probes.safetensors").as_path(), 5.0);
+    // Strangers at 10.1 and 10.2 degrees from the first person's images, and ninety far from everybody.
+    let far: Vec<(String, f64)> = (0..90).map(|index| (format!("flickr/{index}.jpg"), 345.0)).collect();
+    let near = [("flickr/near.jpg".to_owned(), 2.5), ("flickr/nearer.jpg".to_owned(), 2.6)];
+    let strangers: Vec<(String, f64)> = near.into_iter().chain(far).collect();
+    embeddings(place.0.path().join("strangers.safetensors").as_path(), &strangers, "none");
+    let list = |name: &str, paths: &[&str], ids: Option<&[&str]>| {
+        let list = match ids {
+            Some(ids) => serde_json::json!({ "path": paths, "id": ids }),
+            None => serde_json::json!({ "path": paths }),
+        };
+        fs_err::write(place.path(name), list.to_string()).unwrap();
+    };
+    list("probes.json", &["p0/1.jpg", "p0/2.jpg", "p5/1.jpg", "p5/2.jpg"], Some(&["a", "a", "b", "b"]));
+    list("near.json", &["flickr/near.jpg", "flickr/7.jpg"], None);
+    list("far.json", &["flickr/1.jpg", "flickr/2.jpg", "flickr/3.jpg"], None);
+    let [probes, strangers] = ["probes.safetensors", "strangers.safetensors"].map(|name| place.path(name));
+    let [of_probes, near, far, out] =
+        ["probes.json", "near.json", "far.json", "found.json"].map(|name| place.path(name));
+    let search = ["identify", "--probes", &probes, "--distractors", &strangers, "--probe-list", &of_probes];
+    let lists = ["--distractor-list", &near, "--distractor-list", &far, "--far", "0.2", "--out", &out];
+    let said = cosface(search.iter().chain(&lists)).success().stdout;
+    assert!(said.starts_with("4 searches by 4 probes of 2 people"), "{said}");
+    let json: serde_json::Value = serde_json::from_str(&fs_err::read_to_string(&out).unwrap()).unwrap();
+    let point = |list: usize| &json["results"][list]["whole"]["points"][0];
+    // The stranger at 2.5 degrees is nearer than the 5 to the mate, for both searches of the first person.
+    assert_eq!((point(0)["distractors"].as_u64(), point(0)["rank_one"].as_f64()), (Some(2), Some(0.5)));
+    assert_eq!((point(1)["distractors"].as_u64(), point(1)["rank_one"].as_f64()), (Some(3), Some(1.0)));
+    assert_eq!(point(1)["impostors"].as_u64(), Some(12));
+
+    list("absent.json", &["flickr/absent.jpg"], None);
+    let absent = place.path("absent.json");
+    cosface(search.iter().chain(&["--distractor-list", &absent]))
+        .refused(&["flickr/absent.jpg", "absent.json"]);
+    list("probes.json", &["p0/1.jpg"], None);
+    cosface(search).refused(&["needs `id`", "probes.json"]);
+    list("probes.json", &["p0/1.jpg"], Some(&["a", "b"]));
+    cosface(search).refused(&["1 images and 2 people", "probes.json"]);
+    fs_err::write(place.path("probes.json"), "[]").unwrap();
+    cosface(search).refused(&["not a JSON object with `path`", "probes.json"]);
+}
+
+/// Twelve people with two templates each, 100 + p and 200 + p: a photograph and a video of two frames.
+#[test]
+fn templates_are_pooled_verified_and_searched_in_both_galleries() {
+    let place = Place::new();
+    let (mut images, mut media, mut scores) = (Vec::new(), String::new(), String::new());
+    for person in 0..12 {
+        for (template, turn) in [(100 + person, 0.0), (200 + person, 6.0)] {
+            let at = 30.0 * f64::from(person) + turn;
+            for (image, (medium, angle)) in [(1, at), (2, at + 2.0), (2, at + 4.0)].into_iter().enumerate() {
+                let name = format!("{template}_{image}.jpg");
+                images.push((format!("crops/{name}"), angle));
+                media += &format!("{name} {template} {medium}\r\n");
+                scores += &format!("{name} 1 2 3 4 5 6 7 8 9 10 {}\n", if image == 0 { 0.5 } else { 1.0 });
+            }
+        }
+    }
+    embeddings(place.0.path().join("images.safetensors").as_path(), &images, "none");
+    let write = |name: &str, text: &str| fs_err::write(place.path(name), text).unwrap();
+    write("tid_mid.txt", &media);
+    write("scores.txt", &scores);
+    let mut pairs = String::new();
+    for person in 0..12 {
+        pairs += &format!("{} {} 1\n", 100 + person, 200 + person);
+        pairs += &format!("{} {} 0\n", 100 + person, 200 + (person + 1) % 12);
+    }
+    write("pairs.txt", &pairs);
+    for (name, people, base) in [("g1.csv", 0..6, 100), ("g2.csv", 6..12, 100), ("mixed.csv", 0..12, 200)] {
+        let lines: String = people.map(|person| format!("{},{person},x.jpg\n", base + person)).collect();
+        write(name, &format!("TEMPLATE_ID,SUBJECT_ID,FILENAME\n{lines}"));
+    }
+    let [all, listed] = ["images.safetensors", "tid_mid.txt"].map(|name| place.path(name));
+    let pool = |out: &str, more: &[&str]| {
+        let of = ["templates", &all, "--media", &listed];
+        cosface(of.iter().copied().chain(more.iter().copied()).chain(["--out", &place.path(out)]))
+    };
+    let said = pool("templates.safetensors", &[]).success().stdout;
+    assert!(said.starts_with("24 templates of 72 images in 48 media"), "{said}");
+    place.evaluate("templates.safetensors", "result", &["--far", "0.1"]).success();
+    let json = |name: &str| -> serde_json::Value {
+        serde_json::from_str(&fs_err::read_to_string(place.path(name)).unwrap()).unwrap()
+    };
+    assert_eq!(json("result/evaluation.json")["accuracy"]["value"], 1.0);
+    let cosine = |directory: &str| -> f64 {
+        let text = fs_err::read_to_string(place.path(&format!("{directory}/pairs.tsv"))).unwrap();
+        text.lines().nth(2).unwrap().split('\t').nth(6).unwrap().parse().unwrap()
+    };
+    // Both templates of a pair are pooled alike, so the angle between neighbours' templates is 36 degrees.
+    assert!((cosine("result") - 36.0_f64.to_radians().cos()).abs() < 1e-6, "{}", cosine("result"));
+
+    for (out, list) in [("g1", "g1.csv"), ("g2", "g2.csv"), ("mixed", "mixed.csv")] {
+        let scores = place.path("scores.txt");
+        let more = ["--subjects", &place.path(list), "--detector-scores", &scores, "--unit"];
+        pool(&format!("{out}.safetensors"), &more).success();
+    }
+    let [mixed, g1, g2, out] =
+        ["mixed.safetensors", "g1.safetensors", "g2.safetensors", "found.json"].map(|name| place.path(name));
+    let search =
+        ["identify", "--probes", &mixed, "--gallery", &g1, "--gallery", &g2, "--fpir", "0.5", "--out", &out];
+    let said = cosface(search).success().stdout;
+    assert!(said.contains("g1.safetensors: 6 probes of people in the gallery, 6 of others"), "{said}");
+    assert!(
+        said.contains("mean over the 2 galleries") && said.contains("missed (FNIR) at FPIR 0.5"),
+        "{said}"
+    );
+    let found = json("found.json");
+    for gallery in 0..2 {
+        assert_eq!(found["results"][gallery]["whole"]["cmc"][0], 1.0);
+        assert_eq!(found["results"][gallery]["whole"]["at_fpir"][0]["read"]["fnir"]["value"], 0.0);
+    }
+
+    let refused = |more: &[&str], parts: &[&str]| {
+        pool("none.safetensors", more).refused(parts);
+        assert!(!Path::new(&place.path("none.safetensors")).exists());
+    };
+    write("bad.csv", "TEMPLATE_ID,SUBJECT_ID\n100,1\n999,2\n");
+    refused(&["--subjects", &place.path("bad.csv")], &["template 999", "tid_mid.txt"]);
+    write("bad.csv", "TEMPLATE_ID,SUBJECT_ID\n100,1\n100,2\n");
+    refused(&["--subjects", &place.path("bad.csv")], &["bad.csv, line 3", "template 100"]);
+    write("bad.txt", "100_0.jpg 0.5\n");
+    refused(&["--detector-scores", &place.path("bad.txt")], &["has no 100_1.jpg", "bad.txt"]);
+    write("bad.txt", "100_0.jpg -1\n");
+    refused(&["--detector-scores", &place.path("bad.txt")], &["bad.txt, line 1", "a score above 0"]);
+    write("tid_mid.txt", &format!("{media}absent.jpg 300 1\n"));
+    refused(&[], &["1 of 73 listed images have no vector", "absent.jpg"]);
+    write("tid_mid.txt", "100_0.jpg 100\n");
+    refused(&[], &["tid_mid.txt, line 1", "a medium", "100_0.jpg 100"]);
 }
 
 #[test]

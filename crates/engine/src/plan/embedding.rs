@@ -80,7 +80,7 @@ pub enum EmbeddingPlanError {
 
 /// Most bytes of all activations of a network that is applied: an embedding of 112x112 takes some 10 MB an image, a
 /// detector at 1280x960 some 300. A network of strangers may ask for more than a machine has.
-pub const ACTIVATION_BYTES_AT_MOST: usize = 4 << 30;
+pub(super) const ACTIVATION_BYTES_AT_MOST: usize = 4 << 30;
 
 /// Most weights of a convolution in groups, which is computed as a full one with zeros between groups.
 const GROUPED_WEIGHTS_AT_MOST: usize = 1 << 27;

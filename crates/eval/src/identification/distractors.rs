@@ -71,7 +71,22 @@ pub enum DistractorsError {
     /// A rate is none.
     #[error("a false accept rate must lie above 0 and at most at 1: {0}")]
     NoRate(f64),
+    /// A rate for which too many scores would have to be kept.
+    #[error(
+        "a false accept rate of {far} over {pairs} pairs needs their {scores} highest scores, at most {KEPT_AT_MOST} are kept"
+    )]
+    Kept {
+        /// The rate.
+        far: f64,
+        /// Impostor pairs.
+        pairs: u64,
+        /// Scores that the rate asks for.
+        scores: usize,
+    },
 }
+
+/// Highest scores of impostor pairs that are kept for a size; all the others are only counted.
+const KEPT_AT_MOST: usize = 1 << 24;
 
 impl Distractors {
     /// Follows the protocol. `sizes` are numbers of distractors, which are taken in the order of their rows; `people`
@@ -113,6 +128,9 @@ impl Distractors {
         rows.sort_unstable();
         let total = |size: usize| rows.len() as u64 * size as u64;
         let kept: Vec<usize> = sizes.iter().map(|&size| (far * total(size) as f64) as usize + 1).collect();
+        if let Some((&size, &scores)) = sizes.iter().zip(&kept).find(|(_, kept)| **kept > KEPT_AT_MOST) {
+            return Err(DistractorsError::Kept { far, pairs: total(size), scores });
+        }
         let (best, highest) = walk(probes, &rows, distractors, &sizes, &kept);
         let points = sizes.iter().enumerate().map(|(index, &size)| {
             let beaten = |probe: usize| {
