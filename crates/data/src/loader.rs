@@ -13,6 +13,8 @@ pub struct LoaderSettings {
     pub batch: usize,
     /// Decides the order of the images and their variations.
     pub seed: u64,
+    /// Images of one person that come after each other, see [`Sampler::by_people`]; 1 for no order by people.
+    pub together: usize,
     /// How images are varied.
     pub augment: Augmenter,
     /// Threads that make batches, at least one. The batches do not depend on it.
@@ -51,8 +53,10 @@ impl Loader {
     /// Where a number in `settings` is zero, the store is empty, or `from` lies behind the end of its epoch.
     pub fn new(store: Arc<Store>, settings: LoaderSettings, from: Position) -> Self {
         assert!(settings.batch > 0, "a batch without images");
-        let images = u32::try_from(store.catalogue().images().len()).expect("fewer images than 2^32");
-        let sampler = Sampler::new(settings.seed, images);
+        let place = |place: usize| u32::try_from(place).expect("fewer images than 2^32");
+        let people = store.catalogue().identities().iter();
+        let people = people.map(|person| place(person.images.start)..place(person.images.end)).collect();
+        let sampler = Sampler::by_people(settings.seed, people, settings.together);
         let first = sampler.after(from, 0);
         let (threads, ahead) = (settings.threads, settings.ahead);
         let work = move |number: u64| {

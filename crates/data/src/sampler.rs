@@ -1,5 +1,6 @@
 //! Which images a training run sees, in which order.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use rand::seq::SliceRandom;
@@ -32,6 +33,8 @@ pub struct Position {
 pub struct Sampler {
     seed: u64,
     images: u32,
+    /// Where the images of each person lie, and how many of them come together; none where images come one by one.
+    people: Option<(Vec<Range<u32>>, usize)>,
     orders: Mutex<Vec<(u64, Arc<[u32]>)>>,
 }
 
@@ -40,7 +43,24 @@ impl Sampler {
     /// Where there are no images.
     pub fn new(seed: u64, images: u32) -> Self {
         assert!(images > 0, "a sampler without images");
-        Self { seed, images, orders: Mutex::new(Vec::new()) }
+        Self { seed, images, people: None, orders: Mutex::new(Vec::new()) }
+    }
+
+    /// A sampler in whose epochs up to `together` images of one person come after each other, for losses over pairs:
+    /// the images of each person are shuffled and cut into groups, and the groups of all people are shuffled. Every
+    /// image still comes exactly once an epoch; a person's last group may be smaller.
+    ///
+    /// # Panics
+    /// Where there are no images, `people` is no partition of them in ascending order, or `together` is 0.
+    pub fn by_people(seed: u64, people: Vec<Range<u32>>, together: usize) -> Self {
+        assert!(together > 0, "groups without images");
+        let mut images = 0;
+        for person in &people {
+            assert_eq!(person.start, images, "the images of people must follow each other");
+            images = person.end;
+        }
+        let people = (together > 1).then_some((people, together));
+        Self { people, ..Self::new(seed, images) }
     }
 
     /// The next `count` samples from `from`: each with its epoch and image.
@@ -86,8 +106,23 @@ impl Sampler {
         if let Some((_, order)) = orders.iter().find(|(kept, _)| *kept == epoch) {
             return Arc::clone(order);
         }
+        let mut random = stream(self.seed, Purpose::Order, epoch, 0);
         let mut order: Vec<u32> = (0..self.images).collect();
-        order.shuffle(&mut stream(self.seed, Purpose::Order, epoch, 0));
+        match &self.people {
+            None => order.shuffle(&mut random),
+            Some((people, together)) => {
+                let mut groups: Vec<&[u32]> = Vec::new();
+                let mut rest = &mut order[..];
+                for person in people {
+                    let (own, others) = rest.split_at_mut(person.len());
+                    own.shuffle(&mut random);
+                    groups.extend(own.chunks(*together));
+                    rest = others;
+                }
+                groups.shuffle(&mut random);
+                order = groups.concat();
+            }
+        }
         let order: Arc<[u32]> = order.into();
         if orders.len() == ORDERS_KEPT {
             orders.remove(0);

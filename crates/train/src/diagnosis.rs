@@ -41,6 +41,20 @@ impl BadValue {
     }
 }
 
+impl BadValue {
+    /// Features of which a loss on them could make nothing; the index is that of the sample.
+    pub(crate) fn of_features(error: &margin::beside::FeatureLossError) -> Self {
+        use margin::beside::FeatureLossError::{NotFinite, OutOfRange, Zero};
+        let (index, value) = match error {
+            Zero { sample } => (*sample, 0.0),
+            NotFinite { sample } => (*sample, f64::INFINITY),
+            // Checked with the recipe.
+            OutOfRange(error) => (0, error.value),
+        };
+        Self { kind: Kind::Features, name: "norm of the features".to_owned(), index, value }
+    }
+}
+
 impl fmt::Display for BadValue {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {

@@ -14,6 +14,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::beside::Beside;
 use crate::checkpoint::Checkpoint;
 use crate::diagnosis::{BadValue, Kind};
 use crate::recipe::{CheckedRecipe, Decay};
@@ -26,12 +27,17 @@ const CENTRE_DEVIATION: f64 = 0.01;
 /// Random stream of the class centres, apart from those of the backbone's parameters.
 const CENTRE_STREAM: u64 = 1;
 
+/// Random stream of the classes that take part in a step.
+const SAMPLE_STREAM: u64 = 0x5A;
+
 /// Classes whose centres are compared with each other: 131,000 pairs.
 const MOST_COMPARED: usize = 512;
 
 /// Prefix of the momenta of the backbone in a checkpoint.
 const MOMENTUM: &str = "momentum/";
 const CENTRES: &str = "centres";
+/// Means of the center loss.
+const MEANS: &str = "means";
 const CENTRES_MOMENTUM: &str = "momentum/centres";
 
 /// Backbone, head and optimizers of one run.
@@ -42,6 +48,9 @@ pub(crate) struct Learner {
     plan: TrainingPlan,
     sgd: Sgd,
     head: Head,
+    /// The classes of one step, where not all take part, and their share.
+    sampled: Option<(Head, f64)>,
+    beside: Option<Beside>,
     d_features: Vec<f32>,
     /// What an adaptive loss has seen.
     seen: Seen,
@@ -78,6 +87,8 @@ struct Settings {
     momentum: f32,
     weight_decay: f32,
     clip_norm: f64,
+    /// Weight of the loss over classes.
+    weight: f64,
     seed: u64,
 }
 
@@ -128,6 +139,12 @@ impl Learner {
         let mut head = Head::with_sub_centres(classes, recipe.loss.centres.unwrap_or(1), dimension);
         head.set_precision(precision);
         fill_centres(head.weights_mut(), recipe.run.seed);
+        let sampled = recipe.loss.sampled.map(|rate| {
+            let mut head = Head::with_sub_centres(1, recipe.loss.centres.unwrap_or(1), dimension);
+            head.set_precision(precision);
+            (head, rate)
+        });
+        let beside = recipe.loss.features.as_ref().map(|settings| Beside::new(settings, classes, dimension));
         Ok(Self {
             gradients: Gradients::zeros(&parameters),
             d_features: vec![0.0; recipe.run.batch / parts * dimension],
@@ -137,6 +154,7 @@ impl Learner {
                 momentum: recipe.optimizer.momentum as f32,
                 weight_decay: recipe.optimizer.weight_decay as f32,
                 clip_norm: recipe.optimizer.clip_norm,
+                weight: recipe.loss.weight.unwrap_or(1.0),
                 seed: recipe.run.seed,
             },
             seen: Seen::default(),
@@ -146,6 +164,8 @@ impl Learner {
             plan,
             sgd,
             head,
+            sampled,
+            beside,
         })
     }
 
@@ -164,7 +184,7 @@ impl Learner {
         learning_rate: f64,
         loss: &Loss,
     ) -> Result<Update, BadValue> {
-        let Settings { mean, scale, momentum, weight_decay: decay, clip_norm, seed } = self.settings;
+        let Settings { mean, scale, momentum, weight_decay: decay, clip_norm, weight, seed } = self.settings;
         let descent = SgdStep { rate: learning_rate as f32, momentum, decay };
         let (share, images) =
             (1.0 / parts.len() as f64, parts.iter().map(|part| part.labels.len()).sum::<usize>());
@@ -187,12 +207,33 @@ impl Learner {
             };
             let loss = self.head.observe(&self.pool, self.seen.onto(*loss), features, &part.labels);
             self.seen = Seen::of(&loss);
-            let output =
-                self.head.step(&self.pool, &loss, features, &part.labels, &mut self.d_features, centres);
+            let d_features = &mut self.d_features[..];
+            let output = match &mut self.sampled {
+                None => self.head.step(&self.pool, &loss, features, &part.labels, d_features, centres),
+                Some((sampled, rate)) => {
+                    let drawn = mix(seed ^ SAMPLE_STREAM, step);
+                    let key = |class| mix(drawn, u64::from(class));
+                    let chosen = margin::choose_classes(&part.labels, self.head.classes(), *rate, key);
+                    let place = |label: &u32| {
+                        chosen.binary_search(label).expect("the classes of the batch take part") as u32
+                    };
+                    let labels: Vec<u32> = part.labels.iter().map(place).collect();
+                    sampled.gather(&self.pool, &self.head, &chosen);
+                    let output = sampled.step(&self.pool, &loss, features, &labels, d_features, centres);
+                    sampled.scatter(&mut self.head, &chosen);
+                    output
+                }
+            };
+            let mut total = output.loss;
+            if let Some(beside) = &mut self.beside {
+                d_features.iter_mut().for_each(|value| *value *= weight as f32);
+                let features_loss = beside.add(features, &part.labels, d_features);
+                total = weight * total + features_loss.map_err(|error| BadValue::of_features(&error))?;
+            }
             if let Some(bad) = self.bad_output(&output) {
                 return Err(bad);
             }
-            update.loss += share * output.loss;
+            update.loss += share * total;
             for sample in &output.samples {
                 update.mean_target += sample.cosine / images as f64;
                 update.mean_angle += sample.cosine.clamp(-1.0, 1.0).acos().to_degrees() / images as f64;
@@ -302,6 +343,11 @@ impl Learner {
         if !self.head.velocity().is_empty() {
             head.push(centres(CENTRES_MOMENTUM, self.head.velocity()));
         }
+        if let Some(means) = self.beside.as_ref().and_then(Beside::means) {
+            let shape = &[self.head.classes(), self.head.dimension()];
+            head.push(NamedArray { name: MEANS, shape, values: ValuesRef::F64(means) });
+            return write(&backbone, &head);
+        }
         write(&backbone, &head)
     }
 
@@ -333,6 +379,19 @@ impl Learner {
         self.parameters = Parameters::from_weights(network, &weights)?;
         self.sgd.set_velocity(self.parameters.trained_from_weights(&momenta)?);
         let mut head = checkpoint.head;
+        if let Some(beside) = self.beside.as_mut().filter(|beside| beside.means().is_some()) {
+            let shape = [self.head.classes(), self.head.dimension()];
+            match head.remove(MEANS) {
+                Some(Array { shape: found, values: Values::F64(means) }) if found == shape => {
+                    beside.set_means(&means);
+                }
+                _ => {
+                    return Err(LearnerError::Head(format!(
+                        "{MEANS} of the center loss are missing or not {shape:?} F64"
+                    )));
+                }
+            }
+        }
         let shape = [self.head.classes() * self.head.per_class(), self.head.dimension()];
         let mut take = |name: &str| match head.remove(name) {
             Some(array) if array.shape == shape => tensor(name, array).map(|tensor| Some(tensor.values)),

@@ -8,6 +8,7 @@
 //! - [`checkpoint`], [`journal`], [`tensorboard`]: what a run leaves behind.
 //! - [`diagnosis`]: why a run stopped being finite. [`progress`]: what to show meanwhile.
 
+mod beside;
 pub mod checkpoint;
 mod crc32c;
 pub mod diagnosis;

@@ -16,8 +16,8 @@ pub use default::for_folder;
 pub use error::RecipeError;
 pub use length::{Length, NotALength};
 pub use sections::{
-    Checkpoints, Data, Decay, LambdaFall, LossSettings, Optimizer, Precision, Recipe, Run, Schedule, Shape,
-    Source, Validation,
+    Checkpoints, Data, Decay, FeatureLossName, FeatureSettings, LambdaFall, LossSettings, Optimizer,
+    Precision, Recipe, Run, ScaleWarmUp, Schedule, Shape, Source, Validation,
 };
 pub use tree::Place;
 

@@ -106,6 +106,7 @@ impl Ramp {
 pub struct LossSchedule {
     loss: Loss,
     warm_up: u64,
+    scale: Option<Ramp>,
     lambda: Option<LambdaSchedule>,
 }
 
@@ -118,13 +119,19 @@ impl LossSchedule {
     #[must_use]
     pub fn new(loss: Loss, warm_up: u64) -> Self {
         assert!(warm_up == 0 || Self::can_move(&loss), "a margin warm-up of loss {}", loss.name());
-        Self { loss, warm_up, lambda: None }
+        Self { loss, warm_up, scale: None, lambda: None }
     }
 
     /// The same with a lambda that falls; a loss without one stays as it is.
     #[must_use]
     pub fn with_lambda(self, lambda: Option<LambdaSchedule>) -> Self {
         Self { lambda, ..self }
+    }
+
+    /// The same with a scale that moves; a loss whose scale is the feature's norm stays as it is.
+    #[must_use]
+    pub fn with_scale(self, scale: Option<Ramp>) -> Self {
+        Self { scale, ..self }
     }
 
     /// Whether the loss has a margin that can shrink to nothing: a cosine or an angle, but not a whole factor.
@@ -141,6 +148,8 @@ impl LossSchedule {
             true => self.loss.with_margin_share(share).unwrap_or(self.loss),
             false => self.loss,
         };
+        let scale = self.scale.map(|scale| scale.at(step));
+        let warmed = scale.and_then(|scale| warmed.with_scale(scale)).unwrap_or(warmed);
         let lambda = self.lambda.map(|lambda| lambda.at(step));
         lambda.and_then(|lambda| warmed.with_lambda(lambda)).unwrap_or(warmed)
     }
@@ -216,6 +225,16 @@ mod tests {
         assert_eq!(schedule.at(10), Loss::CosFace { s: 64.0, m: 0.5 });
         let still = Loss::Combined { s: 64.0, m1: 1.0, m2: 0.3, m3: 0.2 };
         assert_eq!(LossSchedule::new(still, 0).at(0), still);
+    }
+
+    #[test]
+    fn the_scale_moves_in_a_straight_line_and_a_loss_without_one_stays() {
+        let scale = Some(Ramp { from: 16.0, to: 64.0, steps: 4 });
+        let schedule = LossSchedule::new(Loss::CosFace { s: 64.0, m: 0.35 }, 0).with_scale(scale);
+        for (step, s) in [(0, 16.0), (1, 28.0), (4, 64.0), (9, 64.0)] {
+            assert_eq!(schedule.at(step), Loss::CosFace { s, m: 0.35 });
+        }
+        assert_eq!(LossSchedule::new(Loss::Softmax, 0).with_scale(scale).at(0), Loss::Softmax);
     }
 
     #[test]

@@ -217,6 +217,76 @@ fn what_a_loss_has_seen_and_where_its_lambda_stands_survive_an_interruption() {
     }
 }
 
+/// Losses on features beside the one over classes, alone, and a loss over some of the classes.
+const WIDER: [(&str, &str); 5] = [
+    ("center", "loss={name=\"softmax\", features={name=\"center\", weight=0.1, alpha=0.5}}"),
+    ("contrastive", "loss={name=\"softmax\", features={name=\"contrastive\", weight=0.1, margin=4}}"),
+    ("triplet", "loss={name=\"softmax\", weight=0, features={name=\"triplet\", weight=1, margin=0.2}}"),
+    ("scale", "loss={name=\"cosface\", s=16, m=0.2, scale_warm_up={from=4, length=\"6 steps\"}}"),
+    ("sampled", "loss={name=\"cosface\", s=16, m=0.2, sampled=0.5}"),
+];
+
+#[test]
+fn losses_on_features_and_over_sampled_classes_survive_an_interruption() {
+    let workshop = Workshop::new();
+    for (name, loss) in WIDER {
+        let recipe = workshop.recipe(&[loss, "data.together=3"]);
+        let (whole, stopped) = (format!("{name}-whole"), format!("{name}-stopped"));
+        workshop.train_to_the_end(&whole, &recipe);
+        for stop in [1, 5] {
+            workshop.train(&stopped, &recipe, &mut stop_at(stop)).unwrap();
+        }
+        workshop.train_to_the_end(&stopped, &recipe);
+        assert!(workshop.remains(&stopped) == workshop.remains(&whole), "{name}");
+    }
+}
+
+#[test]
+fn a_wider_loss_does_what_its_settings_say() {
+    let workshop = Workshop::new();
+    let model = |name: &str, loss: &str| {
+        workshop.train_to_the_end(name, &workshop.recipe(&[loss, "data.together=3"]));
+        workshop.remains(name)
+    };
+    let plain = model("plain", "loss={name=\"cosface\", s=16, m=0.2}");
+    // All classes sampled are the whole head; half of them are not.
+    assert!(model("all", "loss={name=\"cosface\", s=16, m=0.2, sampled=1}").model == plain.model);
+    assert!(model("half", "loss={name=\"cosface\", s=16, m=0.2, sampled=0.5}").model != plain.model);
+    let warmed = "loss={name=\"cosface\", s=16, m=0.2, scale_warm_up={from=4, length=\"4 steps\"}}";
+    let scales: Vec<f64> = model("warmed", warmed)
+        .journal
+        .iter()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["scale"].as_f64())
+        .collect();
+    assert_eq!(scales[..5], [4.0, 7.0, 10.0, 13.0, 16.0]);
+    // A loss over classes of weight 0 leaves the features to the triplets: its own margin changes nothing.
+    let triplet = |m: &str| {
+        format!(
+            "loss={{name=\"cosface\", s=16, m={m}, weight=0, features={{name=\"triplet\", weight=1, margin=0.2}}}}"
+        )
+    };
+    let alone = model("alone", &triplet("0.1"));
+    assert!(alone.backbone == model("other", &triplet("0.3")).backbone && alone.backbone != plain.backbone);
+}
+
+#[test]
+fn a_loss_over_pairs_is_refused_before_there_is_a_run_where_people_have_one_image() {
+    let workshop = Workshop::new();
+    for person in 0..PEOPLE {
+        for image in if person == 2 { 2..IMAGES_EACH } else { 1..IMAGES_EACH } {
+            fs_err::remove_file(workshop.path(&format!("people/p{person}/{image}.png"))).unwrap();
+        }
+    }
+    let loss = "loss={name=\"softmax\", features={name=\"triplet\", weight=1, margin=0.2}}";
+    let recipe = workshop.recipe(&[loss, "data.together=2", "run.batch=4"]);
+    let error = workshop.train("run", &recipe, &mut |_, _| {}).unwrap_err().to_string();
+    assert!(
+        error.contains("triplet needs at least two people") && error.contains("1 of the 6 people"),
+        "{error}"
+    );
+    assert!(!workshop.path("run").exists());
+}
+
 #[test]
 fn a_run_killed_between_checkpoints_equals_an_uninterrupted_one() {
     let workshop = Workshop::new();

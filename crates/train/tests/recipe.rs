@@ -81,6 +81,7 @@ fn the_resolved_recipe_writes_every_default_out() {
     minimum_images = 1
     unreadable = "refuse"
     memory_mib = 1024
+    together = 1
 
     [data.augment]
     flip = 0.5
@@ -153,6 +154,39 @@ fn the_resolved_recipe_writes_every_default_out() {
     [run.checkpoints]
     every = "1 epoch"
     keep = 2
+    "#);
+}
+
+#[test]
+fn losses_on_features_and_samples_of_classes_are_checked() {
+    let features = |text: &str| format!("loss.features={text}");
+    let refusals = [
+        refusal(SMALLEST, &[&features("{name=\"center\", weight=0, alpha=0.5}")]),
+        refusal(SMALLEST, &[&features("{name=\"center\", weight=1, alpha=1.5}")]),
+        refusal(SMALLEST, &[&features("{name=\"center\", weight=1}")]),
+        refusal(SMALLEST, &[&features("{name=\"center\", weight=1, alpha=0.5, margin=1}")]),
+        refusal(SMALLEST, &[&features("{name=\"triplet\", weight=1, margin=0.2}")]),
+        refusal(SMALLEST, &[&features("{name=\"tripplet\", weight=1, margin=0.2}")]),
+        refusal(SMALLEST, &["loss.weight=0.5"]),
+        refusal(SMALLEST, &["loss.sampled=0"]),
+        refusal(SMALLEST, &["loss.sampled=0.5", "optimizer.accumulate=2"]),
+        refusal(SMALLEST, &["loss.scale_warm_up={from=0, length=\"1 epoch\"}"]),
+        refusal(SMALLEST, &["loss={name=\"softmax\", scale_warm_up={from=1, length=\"1 epoch\"}}"]),
+        refusal(SMALLEST, &["data.together=0"]),
+    ];
+    insta::assert_snapshot!(refusals.join("\n"), @r#"
+    --set loss.features={name="center", weight=0, alpha=0.5}: `loss.features.weight` must be above 0 and finite: 0
+    --set loss.features={name="center", weight=1, alpha=1.5}: `loss.features.alpha` must be above 0 and at most 1: 1.5
+    --set loss.features={name="center", weight=1}: `loss.features.alpha` is missing
+    --set loss.features={name="center", weight=1, alpha=0.5, margin=1}: `loss.features.margin` is no parameter of center: 1
+    recipe.toml:2: `data.together` must be 2 or more for triplet, which needs several images of a person in a batch: 1
+    --set loss.features={name="tripplet", weight=1, margin=0.2}: `loss.features.name` has no choice `tripplet`; did you mean `triplet`?
+    --set loss.weight=0.5: `loss.weight` weighs the loss over classes against `loss.features`, which is missing: 0.5
+    --set loss.sampled=0: `loss.sampled` must be above 0 and at most 1: 0
+    --set loss.sampled=0.5: `loss.sampled` cannot stand beside `optimizer.accumulate`, whose parts would each choose classes of their own: 0.5
+    --set loss.scale_warm_up={from=0, length="1 epoch"}: `loss.scale_warm_up.from` must be above 0 and finite: 0
+    --set loss={name="softmax", scale_warm_up={from=1, length="1 epoch"}}: `loss.scale_warm_up` needs a loss with a scale `s`, which softmax has not: 1 epoch
+    --set data.together=0: `data.together` must be at least 1: 0
     "#);
 }
 

@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use data::{
@@ -44,6 +45,31 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Up to `together` images of a person come after each other, and every image still comes once an epoch.
+    #[test]
+    fn images_of_people_come_together(people in prop::collection::vec(1..9_u32, 1..12), together in 1..6_usize, seed in 0..100_u64) {
+        let mut end = 0;
+        let people: Vec<Range<u32>> =
+            people.iter().map(|images| { let start = end; end += images; start..end }).collect();
+        let groups: usize = people.iter().map(|person| person.len().div_ceil(together)).sum();
+        let sampler = Sampler::by_people(seed, people.clone(), together);
+        let order: Vec<u32> =
+            sampler.samples(Position::default(), end as usize).into_iter().map(|(_, image)| image).collect();
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        prop_assert_eq!(sorted, (0..end).collect::<Vec<_>>());
+        if together > 1 {
+            let person = |image: u32| people.iter().position(|person| person.contains(&image));
+            let changes = order.windows(2).filter(|pair| person(pair[0]) != person(pair[1])).count();
+            prop_assert!(changes < groups, "{changes} changes between {groups} groups: {order:?}");
+        } else {
+            prop_assert_eq!(order, Sampler::new(seed, end).samples(Position::default(), end as usize)
+                .into_iter().map(|(_, image)| image).collect::<Vec<u32>>());
+        }
+    }
+}
+
 #[test]
 fn orders_differ_between_epochs_and_seeds() {
     let order = |seed, epoch| {
@@ -74,7 +100,14 @@ fn store(budget_bytes: u64) -> (tempfile::TempDir, Arc<Store>) {
 }
 
 fn settings(threads: usize, augment: Augment) -> LoaderSettings {
-    LoaderSettings { batch: 3, seed: 11, augment: Augmenter::new(augment).unwrap(), threads, ahead: 4 }
+    LoaderSettings {
+        batch: 3,
+        seed: 11,
+        together: 1,
+        augment: Augmenter::new(augment).unwrap(),
+        threads,
+        ahead: 4,
+    }
 }
 
 fn varied() -> Augment {

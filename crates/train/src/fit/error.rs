@@ -33,6 +33,18 @@ pub enum FitError {
         /// Steps of the run.
         steps: u64,
     },
+    /// A loss over pairs or triplets without people who have several images.
+    #[error(
+        "loss.features {loss} needs at least two people with two images or more, {several} of the {people} people have them"
+    )]
+    NoPairs {
+        /// The loss.
+        loss: &'static str,
+        /// People with two images or more.
+        several: usize,
+        /// All people.
+        people: usize,
+    },
     /// Network, weights and card make no model, for example where the landmark template does not fit the input.
     #[error("the recipe makes no valid model")]
     Model(#[from] net::InvalidModel),

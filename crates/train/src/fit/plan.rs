@@ -13,7 +13,7 @@ use crate::fingerprint;
 use crate::journal::{Event, Moment, Pace, StepRecord};
 use crate::learner::{Learner, Update};
 use crate::recipe::{self, CheckedRecipe, Length};
-use crate::schedule::{LossSchedule, Schedule, Shape};
+use crate::schedule::{LossSchedule, Ramp, Schedule, Shape};
 
 /// Steps between two looks at what costs too much for every step.
 const MEASURE_EVERY: u64 = 50;
@@ -31,6 +31,7 @@ pub(super) struct Plan {
     pub(super) losses: LossSchedule,
     pub(super) identity: Identity,
     images: u64,
+    together: usize,
     /// Steps between two checkpoints, and between two validations.
     save_every: u64,
     validate_every: Option<u64>,
@@ -50,6 +51,12 @@ impl Plan {
         let (images, batch) = (catalogue.images().len() as u64, recipe.run.batch as u64);
         let classes = catalogue.identities().len();
         checked.check_classes(classes)?;
+        if let Some(features) = recipe.loss.features.filter(|features| features.name.needs_pairs()) {
+            let several = catalogue.identities().iter().filter(|person| person.images.len() >= 2).count();
+            if several < 2 {
+                return Err(FitError::NoPairs { loss: features.name.name(), several, people: classes });
+            }
+        }
         let in_steps = |length: Length| length.steps(images, batch);
         let length = recipe.schedule.length;
         let (steps, warm_up) = (in_steps(length), in_steps(recipe.schedule.warm_up));
@@ -76,6 +83,11 @@ impl Plan {
             classes,
             schedule: Schedule { base: recipe.optimizer.learning_rate, warm_up, steps, shape },
             losses: LossSchedule::new(checked.loss(), in_steps(recipe.loss.margin_warm_up))
+                .with_scale(recipe.loss.scale_warm_up.map(|warm_up| Ramp {
+                    from: warm_up.from,
+                    to: checked.loss().parameters().s.unwrap_or(warm_up.from),
+                    steps: in_steps(warm_up.length),
+                }))
                 .with_lambda(checked.lambda_schedule()),
             identity: Identity {
                 recipe: fingerprint::of_recipe(checked),
@@ -84,6 +96,7 @@ impl Plan {
                 seed: recipe.run.seed,
             },
             images,
+            together: recipe.data.together,
             save_every: in_steps(recipe.run.checkpoints.every).max(1),
             validate_every: recipe.validation.as_ref().map(|validation| in_steps(validation.every).max(1)),
             // The recipe is checked, its augmentation with it.
@@ -98,6 +111,7 @@ impl Plan {
         LoaderSettings {
             batch: self.batch / self.parts,
             seed: self.identity.seed,
+            together: self.together,
             augment: self.augmenter.clone(),
             threads,
             ahead: BATCHES_AHEAD.max(2 * self.parts),

@@ -4,12 +4,13 @@ use std::fmt::Display;
 
 use engine::MOST_SUB_CENTRES;
 use margin::advice::{Advice, advise};
+use margin::beside::{CenterLoss, ContrastiveLoss, TripletLoss};
 use net::ArchitectureError;
 
 use super::decode::nearest;
 use super::error::RecipeError;
 use super::length::Length;
-use super::sections::{LambdaFall, Recipe, Shape};
+use super::sections::{FeatureLossName, LambdaFall, Recipe, Shape};
 use super::tree::{Place, Tree};
 use crate::schedule::LossSchedule;
 
@@ -176,6 +177,7 @@ fn check_data(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
         }
     }
     range.at_least_one("data.minimum_images", data.minimum_images)?;
+    range.at_least_one("data.together", data.together)?;
     for side in data.image {
         range.at_least_one("data.image", side as usize)?;
     }
@@ -307,7 +309,73 @@ fn check_loss(recipe: &Recipe, range: &Range<'_>) -> Result<margin::Loss, Recipe
             format!("needs a loss with a margin `m` that can grow from 0, which {} has not", loss.name());
         return Err(range.refuse("loss.margin_warm_up", &rule, settings.margin_warm_up));
     }
+    if let Some(warm_up) = settings.scale_warm_up {
+        if loss.with_scale(warm_up.from).is_none() {
+            let rule = format!("needs a loss with a scale `s`, which {} has not", loss.name());
+            return Err(range.refuse("loss.scale_warm_up", &rule, warm_up.length));
+        }
+        range.number("loss.scale_warm_up.from", warm_up.from, "must be above 0 and finite", positive)?;
+        range.some_time("loss.scale_warm_up.length", warm_up.length)?;
+    }
+    check_features(recipe, range)?;
+    if let Some(rate) = settings.sampled {
+        range.number("loss.sampled", rate, "must be above 0 and at most 1", |rate| {
+            rate > 0.0 && rate <= 1.0
+        })?;
+        if recipe.optimizer.accumulate > 1 {
+            let rule = "cannot stand beside `optimizer.accumulate`, whose parts would each choose classes of their own";
+            return Err(range.refuse("loss.sampled", rule, rate));
+        }
+    }
     Ok(loss)
+}
+
+/// The loss on features and its weight beside the one over classes.
+fn check_features(recipe: &Recipe, range: &Range<'_>) -> Result<(), RecipeError> {
+    let settings = &recipe.loss;
+    if let Some(weight) = settings.weight {
+        range.number("loss.weight", weight, "must be 0 or above, and finite", |weight| {
+            weight >= 0.0 && weight.is_finite()
+        })?;
+        if settings.features.is_none() {
+            return Err(range.refuse(
+                "loss.weight",
+                "weighs the loss over classes against `loss.features`, which is missing",
+                weight,
+            ));
+        }
+    }
+    let Some(features) = settings.features else { return Ok(()) };
+    let name = features.name;
+    range.number("loss.features.weight", features.weight, "must be above 0 and finite", positive)?;
+    let (wanted, unwanted) = match name {
+        FeatureLossName::Center => (("alpha", features.alpha), ("margin", features.margin)),
+        _ => (("margin", features.margin), ("alpha", features.alpha)),
+    };
+    if let (key, Some(value)) = unwanted {
+        let rule = format!("is no parameter of {}", name.name());
+        return Err(range.refuse(&format!("loss.features.{key}"), &rule, value));
+    }
+    let (key, Some(value)) = wanted else {
+        let key = format!("loss.features.{}", wanted.0);
+        return Err(RecipeError::Missing { place: range.place("loss.features"), key });
+    };
+    let checked = match name {
+        FeatureLossName::Center => CenterLoss { alpha: value }.check(),
+        FeatureLossName::Contrastive => ContrastiveLoss { margin: value }.check(),
+        FeatureLossName::Triplet => TripletLoss { margin: value }.check(),
+    };
+    checked.map_err(|error| {
+        range.refuse(&format!("loss.features.{key}"), &format!("must be {}", error.bound), error.value)
+    })?;
+    if name.needs_pairs() && recipe.data.together < 2 {
+        let rule = format!(
+            "must be 2 or more for {}, which needs several images of a person in a batch",
+            name.name()
+        );
+        return Err(range.refuse("data.together", &rule, recipe.data.together));
+    }
+    Ok(())
 }
 
 /// A parameter outside its range; for a cosine margin the message adds the bound that the data will set.

@@ -53,6 +53,10 @@ pub fn for_folder(tree: &Path) -> Recipe {
             centres: None,
             margin_warm_up: Length::Epochs(5.0),
             lambda_schedule: None,
+            scale_warm_up: None,
+            weight: None,
+            features: None,
+            sampled: None,
         },
         optimizer: Optimizer { clip_norm: 5.0, ..Optimizer::default() },
         schedule: Schedule {

@@ -50,6 +50,9 @@ pub struct Data {
     /// Most memory that decoded images may take, in MiB; a larger set is decoded anew in every epoch. 1024 unless
     /// said: 33,000 crops of 112 x 96.
     pub memory_mib: usize,
+    /// Images of one person that come after each other in an epoch, as far as there are; 1, no order by people, unless
+    /// said. Losses over pairs and triplets need 2 or more.
+    pub together: usize,
     /// Random changes of every image; flips alone unless said, as in the paper, section 4.1.
     pub augment: data::Augment,
     /// Where the images are.
@@ -67,6 +70,7 @@ impl Default for Data {
             minimum_images: 1,
             unreadable: data::Unreadable::Refuse,
             memory_mib: 1024,
+            together: 1,
             augment: data::Augment::default(),
             sources: Vec::new(),
         }
@@ -144,6 +148,78 @@ pub struct LossSettings {
     /// How lambda falls, in place of `lambda`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lambda_schedule: Option<LambdaFall>,
+    /// How `s` moves to its value at the start; it does not unless said, as in the paper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_warm_up: Option<ScaleWarmUp>,
+    /// Weight of the loss over classes in the sum with `features`; 1 unless said. At 0 the features learn from
+    /// `features` alone, while the centres still follow them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f64>,
+    /// A loss on the features beside the one over classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<FeatureSettings>,
+    /// Share of the classes that take part in a step, above 0 to 1: those of the batch and others by chance until there
+    /// are so many (Partial FC, arXiv:2010.05222). All unless said. Centres that take no part keep weight and velocity;
+    /// neither momentum nor decay acts on them. 0.1 in InsightFace's arcface_torch for very many classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<f64>,
+}
+
+/// `loss.scale_warm_up`: a straight line to `loss.s`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScaleWarmUp {
+    /// Scale at the first step.
+    pub from: f64,
+    /// Time until it is `loss.s`.
+    pub length: Length,
+}
+
+/// `loss.features`: a loss of [`margin::beside`].
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureSettings {
+    /// Which one.
+    pub name: FeatureLossName,
+    /// Its weight in the sum; above 0.
+    pub weight: f64,
+    /// Share of the way that a centre goes towards its samples, of `center`; 0.5 in its paper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// Distance from which on two people are far enough apart, of `contrastive`; difference of squared distances of unit
+    /// vectors, of `triplet` (0.2 in its paper).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
+}
+
+/// `loss.features.name`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FeatureLossName {
+    /// [`margin::beside::CenterLoss`].
+    Center,
+    /// [`margin::beside::ContrastiveLoss`], over all pairs of a batch.
+    Contrastive,
+    /// [`margin::beside::TripletLoss`], semi-hard.
+    Triplet,
+}
+
+impl FeatureLossName {
+    /// Name in recipes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Center => "center",
+            Self::Contrastive => "contrastive",
+            Self::Triplet => "triplet",
+        }
+    }
+
+    /// Whether batches must hold several images of a person.
+    #[must_use]
+    pub fn needs_pairs(self) -> bool {
+        matches!(self, Self::Contrastive | Self::Triplet)
+    }
 }
 
 /// `loss.lambda_schedule`: `max(minimum, base (1 + gamma step)^-power)`, the numbers of SphereFace's published training
