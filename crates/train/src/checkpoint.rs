@@ -239,13 +239,22 @@ pub fn newest(directory: &Path) -> Result<Option<PathBuf>, CheckpointError> {
 /// # Errors
 /// A checkpoint that is damaged, of another layout or of another run.
 pub fn read(path: &Path, identity: &Identity) -> Result<Checkpoint, CheckpointError> {
+    let checkpoint = read_any(path)?;
+    checkpoint.state.identity.check_equals(identity, path)?;
+    Ok(checkpoint)
+}
+
+/// Reads a checkpoint of whatever run.
+///
+/// # Errors
+/// A checkpoint that is damaged or of another layout.
+pub fn read_any(path: &Path) -> Result<Checkpoint, CheckpointError> {
     let state_path = path.join(STATE);
     let manifest: Manifest = serde_json::from_slice(&fs_err::read(&state_path)?)
         .map_err(|source| CheckpointError::State { path: state_path.clone(), source })?;
     if manifest.format != FORMAT {
         return Err(CheckpointError::Format { path: state_path, found: manifest.format });
     }
-    manifest.state.identity.check_equals(identity, path)?;
     Ok(Checkpoint {
         state: manifest.state,
         backbone: read_arrays(&path.join(BACKBONE), &manifest.backbone)?,

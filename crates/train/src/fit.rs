@@ -3,6 +3,7 @@
 mod error;
 mod plan;
 mod recorder;
+mod start;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use data::{Loader, Store};
 use net::{Card, Model};
 
-pub use error::FitError;
+pub use error::{FitError, StartError};
 
 use crate::checkpoint::{self, State};
 use crate::journal::{Event, Moment};
@@ -78,7 +79,10 @@ impl<'t> Training<'t> {
         licence: Option<String>,
     ) -> Result<Self, FitError> {
         let plan = Plan::new(recipe, &images, licence)?;
-        let learner = Learner::new(recipe, plan.classes)?;
+        let mut learner = Learner::new(recipe, plan.classes)?;
+        if let Some(path) = &recipe.recipe().run.start {
+            start::take(path, recipe.network(), &plan.identity, &mut learner)?;
+        }
         Ok(Self { recipe, images, plan, learner })
     }
 

@@ -34,8 +34,8 @@ const SAMPLE_STREAM: u64 = 0x5A;
 const MOST_COMPARED: usize = 512;
 
 /// Prefix of the momenta of the backbone in a checkpoint.
-const MOMENTUM: &str = "momentum/";
-const CENTRES: &str = "centres";
+pub(crate) const MOMENTUM: &str = "momentum/";
+pub(crate) const CENTRES: &str = "centres";
 /// Means of the center loss.
 const MEANS: &str = "means";
 const CENTRES_MOMENTUM: &str = "momentum/centres";
@@ -354,6 +354,27 @@ impl Learner {
     /// What an adaptive loss has seen.
     pub(crate) fn seen(&self) -> &Seen {
         &self.seen
+    }
+
+    /// Takes weights in place of fresh ones, and centres where there are any; velocities stay 0.
+    pub(crate) fn start_from(
+        &mut self,
+        network: &Network,
+        weights: &Weights,
+        centres: Option<Array>,
+    ) -> Result<(), LearnerError> {
+        self.parameters = Parameters::from_weights(network, weights)?;
+        if let Some(array) = centres {
+            let shape = [self.head.classes() * self.head.per_class(), self.head.dimension()];
+            if array.shape != shape {
+                return Err(LearnerError::Head(format!(
+                    "{CENTRES} has the shape {:?}, not {shape:?}",
+                    array.shape
+                )));
+            }
+            self.head.weights_mut().copy_from_slice(&tensor(CENTRES, array)?.values);
+        }
+        Ok(())
     }
 
     /// Takes over the arrays of a checkpoint and what the loss has seen.

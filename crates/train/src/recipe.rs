@@ -65,6 +65,7 @@ fn decode_and_check(mut tree: Tree, overrides: &[String], base: &Path) -> Result
     for source in &mut recipe.data.sources {
         [&mut source.tree, &mut source.list, &mut source.people].into_iter().flatten().for_each(resolve);
     }
+    recipe.run.start.iter_mut().for_each(resolve);
     if let Some(validation) = &mut recipe.validation {
         [&mut validation.tree, &mut validation.pairs].into_iter().for_each(resolve);
     }

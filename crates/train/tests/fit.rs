@@ -270,6 +270,48 @@ fn a_wider_loss_does_what_its_settings_say() {
 }
 
 #[test]
+fn a_training_starts_from_the_weights_of_another_and_is_refused_those_of_another_network() {
+    let workshop = Workshop::new();
+    workshop.train_to_the_end("softmax", &workshop.recipe(&["loss={name=\"softmax\"}"]));
+    let raw = "loss={name=\"cosface-raw-features\", m=0.2}";
+    let first_loss = |name: &str, more: &[&str]| {
+        let overrides: Vec<&str> = [raw].into_iter().chain(more.iter().copied()).collect();
+        workshop.train_to_the_end(name, &workshop.recipe(&overrides));
+        losses(&workshop.path(name).join("journal.jsonl"))[0]
+    };
+    let fresh = first_loss("fresh", &[]);
+    let from_run = first_loss("from-run", &["run.start=softmax"]);
+    let from_model = first_loss("from-model", &["run.start=softmax/model.safetensors"]);
+    // A run has the centres, too; a model file has the backbone alone. Fresh features are all but equal.
+    assert!(
+        from_run != from_model && from_run != fresh && from_model != fresh,
+        "{fresh} {from_run} {from_model}"
+    );
+
+    // It goes on as any run does.
+    let recipe = workshop.recipe(&[raw, "run.start=softmax"]);
+    workshop.train("stopped", &recipe, &mut stop_at(4)).unwrap();
+    workshop.train_to_the_end("stopped", &recipe);
+    assert!(workshop.remains("stopped") == workshop.remains("from-run"));
+
+    let refused = |overrides: &[&str], parts: [&str; 2]| {
+        let recipe = workshop.recipe(overrides);
+        let error = workshop.train("none", &recipe, &mut |_, _| {}).unwrap_err();
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        assert!(!workshop.path("none").exists());
+    };
+    refused(&["run.start=people"], ["`run.start` cannot be used", "a run directory with a checkpoint"]);
+    refused(&["run.start=softmax", "network.feature=6"], ["another network", "fc"]);
+    refused(&["run.start=recipe.toml"], ["recipe.toml", "`run.start`"]);
+}
+
+#[test]
 fn a_loss_over_pairs_is_refused_before_there_is_a_run_where_people_have_one_image() {
     let workshop = Workshop::new();
     for person in 0..PEOPLE {

@@ -9,6 +9,23 @@ use crate::journal::JournalError;
 use crate::learner::LearnerError;
 use crate::recipe::{Length, RecipeError};
 
+/// Why weights cannot be started from.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The model file cannot be read.
+    #[error(transparent)]
+    Model(#[from] net::ModelFileError),
+    /// The checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The directory has no checkpoint.
+    #[error("a run directory with a checkpoint, or a model file, was expected")]
+    NoCheckpoint,
+    /// The weights are of another network.
+    #[error("its weights are of another network than the recipe's")]
+    Weights(#[from] LearnerError),
+}
+
 /// Why a run ended before its time.
 #[derive(Debug, thiserror::Error)]
 pub enum FitError {
@@ -44,6 +61,14 @@ pub enum FitError {
         several: usize,
         /// All people.
         people: usize,
+    },
+    /// The weights of another training cannot be started from.
+    #[error("`run.start` cannot be used: {}", path.display())]
+    Start {
+        /// The model file or run directory.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        source: StartError,
     },
     /// Network, weights and card make no model, for example where the landmark template does not fit the input.
     #[error("the recipe makes no valid model")]

@@ -18,7 +18,9 @@ impl CheckedRecipe {
         recipe.data.sources.clear();
         recipe.data.memory_mib = 0;
         let precision = recipe.run.precision.resolved(engine::Isa::detect());
-        recipe.run = Run { threads: 0, precision, checkpoints: Checkpoints::default(), ..recipe.run };
+        // The folder that the start lies in may move.
+        let start = recipe.run.start.as_ref().and_then(|start| start.file_name()).map(Into::into);
+        recipe.run = Run { threads: 0, precision, start, checkpoints: Checkpoints::default(), ..recipe.run };
         recipe.validation = None;
         recipe
     }

@@ -368,6 +368,11 @@ pub struct Run {
     /// Arithmetic of the products of network and head; `auto` unless said. On LFW View 1 three seeds reach 93.0, 93.9
     /// and 93.5 % in bf16 and 93.5, 93.3 and 94.1 % in f32 (`recipes/lfw-view1.toml`).
     pub precision: Precision,
+    /// What to start from in place of fresh weights: a model file, or a run directory, whose newest checkpoint also has
+    /// the centres, which are taken where the people are the same. Velocities start at 0. The paper's LMCL without
+    /// normalised features starts from a softmax model (arXiv:1801.09414, table 1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
     /// States to resume from.
     pub checkpoints: Checkpoints,
 }
@@ -379,6 +384,7 @@ impl Default for Run {
             batch: 128,
             threads: 0,
             precision: Precision::Auto,
+            start: None,
             checkpoints: Checkpoints::default(),
         }
     }
