@@ -28,7 +28,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         files.push(format!("{index:06}.{ending}"));
     }
     ensure!(!arguments.out.exists(), "the folder exists, choose another: {}", arguments.out.display());
-    let images = arguments.out.join("images");
+    // Aside first, so that an interruption or a full disk leaves no folder that looks whole.
+    let beside = match arguments.out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs_err::create_dir_all(beside)?;
+    let aside = tempfile::Builder::new()
+        .prefix(".unpack.")
+        .tempdir_in(beside)
+        .with_context(|| format!("no folder can be made in {}", beside.display()))?;
+    let whole = aside.path().join("whole");
+    let images = whole.join("images");
     fs_err::create_dir_all(&images)?;
     for (file, image) in files.iter().zip(&pack.images) {
         write(&images.join(file), image)?;
@@ -37,7 +48,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for (pair, same) in files.chunks_exact(2).zip(&pack.is_same) {
         writeln!(list, "{} {} {}", pair[0], pair[1], u8::from(*same))?;
     }
-    write(&arguments.out.join("pairs.txt"), list.as_bytes())?;
+    write(&whole.join("pairs.txt"), list.as_bytes())?;
+    fs_err::rename(&whole, &arguments.out)?;
     let genuine = pack.is_same.iter().filter(|same| **same).count();
     terminal::say(&format!(
         "{genuine} genuine and {} impostor pairs: {}",

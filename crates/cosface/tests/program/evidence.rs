@@ -336,4 +336,7 @@ fn a_real_pack_is_unpacked_without_running_it() {
     fs_err::write(&text, "no pack").unwrap();
     cosface(["unpack", &text, "--out", &place.path("none")]).refused(&["text.bin"]);
     assert!(!Path::new(&place.path("none")).exists());
+    let left = fs_err::read_dir(place.0.path()).unwrap();
+    let aside = left.filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with('.'));
+    assert_eq!(aside.count(), 0, "nothing is left aside");
 }

@@ -68,7 +68,7 @@ pub enum FitError {
         /// The model file or run directory.
         path: std::path::PathBuf,
         /// What is wrong with it.
-        source: StartError,
+        source: Box<StartError>,
     },
     /// Network, weights and card make no model, for example where the landmark template does not fit the input.
     #[error("the recipe makes no valid model")]

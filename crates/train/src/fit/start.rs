@@ -34,5 +34,5 @@ pub(super) fn take(
     };
     start()
         .and_then(|(weights, centres)| Ok(learner.start_from(network, &weights, centres)?))
-        .map_err(|source| FitError::Start { path: path.to_owned(), source })
+        .map_err(|source| FitError::Start { path: path.to_owned(), source: Box::new(source) })
 }
