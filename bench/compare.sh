@@ -27,9 +27,9 @@ if [ -z "$python" ]; then
     if [ ! -x "$python" ]; then
         python3 -m venv "$venv"
     fi
-    # Linux wheels of torch name CUDA as a dependency, which a processor does not need.
-    "$python" -m pip install --quiet --no-deps torch
-    "$python" -m pip install --quiet numpy typing_extensions sympy networkx jinja2 filelock fsspec onnx onnxruntime
+    # PyPI's Linux wheel of torch does not load without its CUDA libraries, some gigabytes; an index with processor-only
+    # wheels, named in PIP_INDEX_URL, saves them.
+    "$python" -m pip install --quiet torch numpy onnx onnxruntime
 fi
 if [ -z "$program" ]; then
     (cd "$here/.." && cargo build --release --quiet)
