@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use eval::Embeddings;
 use eval::report::{Report, Section};
+use eval::{Embeddings, Histogram};
 use serde::Serialize;
 
 use super::terminal;
@@ -73,6 +73,8 @@ struct Searched<T> {
     whole: T,
     /// Without the images of the list of noise.
     cleaned: Option<T>,
+    /// Cosines of all probes with rows of other people in a gallery, none of which is kept.
+    impostors: Option<Histogram>,
 }
 
 /// Time and pairs of all searches.

@@ -173,6 +173,10 @@ fn probes_are_searched_in_a_gallery_and_among_strangers() {
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     // Angles of 2 and 3 degrees to the mate and at least 14 to others.
     assert_eq!(json["results"][0]["whole"]["cmc"][0], 1.0);
+    // Forty probes with ten rows, of which twenty pairs are of one person.
+    let counts = json["results"][0]["impostors"]["counts"].as_array().unwrap();
+    assert_eq!(counts.iter().map(|count| count.as_u64().unwrap()).sum::<u64>(), 380);
+    assert!(html.contains("380 pairs of a probe"), "{html}");
     let among =
         cosface(["identify", "--probes", &probes, "--distractors", &gallery, "--far", "0.01"]).success();
     assert!(among.stdout.contains("40 searches by 40 probes of 20 people"), "{}", among.stdout);

@@ -3,6 +3,7 @@
 use super::evaluation::{percent, range, short_percent, significant};
 use super::{Axis, Block, Colour, Numbers, Plot, Section, Series, Shape, Spacing, Table};
 use crate::evaluation::Figure;
+use crate::histogram::Histogram;
 use crate::identification::{Distractors, FnirAtFpir, Identification};
 
 /// Closed-set ranks (CMC) and, where some probes are of nobody in the gallery, open-set errors (DET). `name` says which
@@ -104,6 +105,32 @@ fn open_set(name: &str, found: &Identification) -> Section {
     Section {
         heading: format!("What is missed in an open set, {name}"),
         blocks: vec![Block::Figure(plot.draw(&caption)), Block::Table(table)],
+    }
+}
+
+/// Cosines of all probes with rows of other people, on a logarithmic axis so that single pairs show.
+pub fn impostors_section(name: &str, impostors: &Histogram) -> Section {
+    let total = impostors.total();
+    let filled = impostors.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+    let line = filled.map(|(bin, &count)| {
+        let (low, high) = impostors.edges(bin);
+        (0.5 * (low + high), count as f64)
+    });
+    let plot = Plot {
+        x: Axis::even("Cosine"),
+        y: Axis { spacing: Spacing::Logarithmic, ..Axis::even("Pairs, in steps of 0.001") },
+        series: vec![Series {
+            name: "impostor pairs".to_owned(),
+            colour: Colour::Orange,
+            shape: Shape::Line(line.collect()),
+        }],
+        marks: Vec::new(),
+    };
+    let caption =
+        format!("{total} pairs of a probe and a row of another person; they are counted and not kept.");
+    Section {
+        heading: format!("Scores of different people, {name}"),
+        blocks: vec![Block::Figure(plot.draw(&caption))],
     }
 }
 

@@ -23,7 +23,7 @@ use crate::aside::write_aside;
 pub use axis::{Axis, Numbers, Spacing};
 pub use comparison::comparison_sections;
 pub use evaluation::evaluation_sections;
-pub use identification::{distractors_sections, identification_sections};
+pub use identification::{distractors_sections, identification_sections, impostors_section};
 pub use plot::{Colour, Figure, Mark, Plot, Series, Shape};
 
 const PAGE: &str = include_str!("page.html");

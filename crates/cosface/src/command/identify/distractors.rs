@@ -57,7 +57,7 @@ pub(super) fn run(
         let whole = find(None)?;
         let cleaned = noise.map(|noise| find(Some(noise))).transpose()?;
         let against = list.unwrap_or(path).display().to_string();
-        results.push(Searched { against, whole, cleaned });
+        results.push(Searched { against, whole, cleaned, impostors: None });
     }
     if let Some(noise) = noise {
         noise.check()?;

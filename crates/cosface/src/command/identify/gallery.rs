@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use eval::Embeddings;
 use eval::identification::{FnirAtFpir, Identification, search};
 use eval::interval::{Bootstrap, Interval};
-use eval::report::identification_sections;
+use eval::report::{identification_sections, impostors_section};
+use eval::{Embeddings, Histogram};
 
 use super::images::{Images, Noise};
 use super::{Arguments, Searched, Work, finish, name};
@@ -17,20 +17,22 @@ pub(super) fn run(arguments: &Arguments, probes: &Embeddings, noise: Option<&Noi
     for path in &arguments.gallery {
         let gallery = Embeddings::read(path)?;
         let mut find = |noise| find(arguments, probes, &gallery, noise, &mut work);
-        let whole = find(None)?;
-        let cleaned = noise.map(|noise| find(Some(noise))).transpose()?;
+        let (whole, impostors) = find(None)?;
+        let cleaned = noise.map(|noise| find(Some(noise))).transpose()?.map(|(cleaned, _)| cleaned);
         let against = name(path);
         let all = format!("{against}, all images");
         sections.extend(identification_sections(&all, &whole));
         if let Some(cleaned) = &cleaned {
             sections.extend(identification_sections(&format!("{against}, without noise"), cleaned));
         }
+        sections.push(impostors_section(&against, &impostors));
         terminal::say(&format!(
             "{against}: {} probes of people in the gallery, {} of others; gallery of {} vectors of {} people",
             whole.mated, whole.non_mated, whole.gallery_rows, whole.gallery_people
         ));
         terminal::say(&terminal::table(&table(&whole, cleaned.as_ref())));
-        results.push(Searched { against: path.display().to_string(), whole, cleaned });
+        let against = path.display().to_string();
+        results.push(Searched { against, whole, cleaned, impostors: Some(impostors) });
     }
     if let Some(noise) = noise {
         noise.check()?;
@@ -49,7 +51,7 @@ fn find(
     gallery: &Embeddings,
     noise: Option<&Noise>,
     work: &mut Work,
-) -> anyhow::Result<Identification> {
+) -> anyhow::Result<(Identification, Histogram)> {
     let (probes, gallery) = (Images::of(probes, noise)?, Images::of(gallery, noise)?);
     let mut numbers = HashMap::new();
     let in_gallery = gallery.people(&mut numbers)?;
@@ -59,7 +61,8 @@ fn find(
     let scan = search(&probes.vectors, &of_probes, &gallery.vectors, &in_gallery)?;
     work.time += started.elapsed();
     work.pairs += (probes.vectors.rows() * gallery.vectors.rows()) as u64;
-    Ok(Identification::of(&scan.probes, &of_probes, size, &arguments.fpir, &Bootstrap::default())?)
+    let found = Identification::of(&scan.probes, &of_probes, size, &arguments.fpir, &Bootstrap::default())?;
+    Ok((found, scan.impostors))
 }
 
 fn table(whole: &Identification, cleaned: Option<&Identification>) -> Vec<Vec<String>> {
