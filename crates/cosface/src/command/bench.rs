@@ -5,9 +5,10 @@ mod photo;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use engine::{
     Centres, EmbeddingPlan, Gradients, Head, Isa, Parameters, Pixels, Pool, Precision, Sgd, SgdStep,
@@ -40,6 +41,9 @@ pub(crate) struct Arguments {
     /// Instruction set: portable, avx2, avx512 or avx512bf16; the best one unless given
     #[arg(long)]
     isa: Option<Isa>,
+    /// Only this row of head; each in a process of its own, so that its peak of memory is its own, unless given
+    #[arg(long, value_enum)]
+    update: Option<Update>,
     /// Detector for photo, as `cosface detect` takes it
     #[arg(long)]
     detector: Option<PathBuf>,
@@ -67,6 +71,15 @@ enum Work {
     Photo,
     /// The margin head alone: loss and both gradients, and once more with the centres' update in place of theirs
     Head,
+}
+
+/// What becomes of the centres' gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Update {
+    /// It is kept, as a peer without a fused update has it
+    None,
+    /// SGD with momentum moves the centres in place
+    Sgd,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -111,6 +124,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !matches!(arguments.work, Work::Photo) && of_photo.iter().any(|path| path.is_some()) {
         bail!("--detector, --model and --photograph are for `cosface bench photo`");
     }
+    if !matches!(arguments.work, Work::Head) && arguments.update.is_some() {
+        bail!("--update is for `cosface bench head`");
+    }
     match arguments.work {
         Work::Photo => {
             let (Some(detector), Some(model)) = (&arguments.detector, &arguments.model) else {
@@ -124,7 +140,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         Work::Train => train(arguments, &pool, precision),
         Work::Embed => embed(arguments, &pool, precision),
-        Work::Head => head(arguments, &pool, precision),
+        Work::Head => match arguments.update {
+            Some(update) => head(arguments, update, &pool, precision),
+            None => each_update(),
+        },
         Work::EndToEnd => {
             let plain = arguments.network.is_none() && arguments.classes.is_none() && arguments.isa.is_none();
             if !plain || arguments.precision != Operands::Auto {
@@ -194,7 +213,19 @@ fn embed(arguments: &Arguments, pool: &Pool, precision: Precision) -> anyhow::Re
     Ok(())
 }
 
-fn head(arguments: &Arguments, pool: &Pool, precision: Precision) -> anyhow::Result<()> {
+/// Runs this very command for each row, one process after the other.
+fn each_update() -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("the program does not know its own file")?;
+    for update in ["none", "sgd"] {
+        let mut command = Command::new(&program);
+        let status = command.args(std::env::args_os().skip(1)).args(["--update", update]).status();
+        let status = status.with_context(|| format!("cannot run {}", program.display()))?;
+        ensure!(status.success(), "the row with update {update} ended with {status}");
+    }
+    Ok(())
+}
+
+fn head(arguments: &Arguments, update: Update, pool: &Pool, precision: Precision) -> anyhow::Result<()> {
     const DIMENSION: usize = 512;
     let (samples, classes) = (count(arguments.batch, 256), count(arguments.classes, 100_000));
     let mut head = random_head(classes, DIMENSION);
@@ -202,29 +233,25 @@ fn head(arguments: &Arguments, pool: &Pool, precision: Precision) -> anyhow::Res
     let features = random(samples * DIMENSION);
     let labels: Vec<u32> = (0..samples).map(|sample| (sample * 7919 % classes) as u32).collect();
     let mut d_features = vec![0.0; features.len()];
-    let row = |update: &str, seconds: f64| {
-        // The three products: cosines, and the gradients of features and centres.
-        let operations = 6.0 * (samples * DIMENSION) as f64 * classes as f64;
-        report(
-            pool,
-            precision,
-            json!({
-                "bench": "head", "samples": samples, "dimension": DIMENSION, "classes": classes, "update": update,
-                "milliseconds": 1e3 * seconds, "gflop_per_second": 1e-9 * operations / seconds,
-            }),
-        )
-    };
-    // The gradient of the centres is kept, as a peer without a fused update has it, and freed before the other row.
-    let mut d_weights = vec![0.0; classes * DIMENSION];
+    let mut d_weights = vec![0.0; if update == Update::None { classes * DIMENSION } else { 0 }];
     let seconds = median_seconds(|| {
-        head.step(pool, &LOSS, &features, &labels, &mut d_features, Centres::AddGradient(&mut d_weights));
+        let centres = match update {
+            Update::None => Centres::AddGradient(&mut d_weights),
+            Update::Sgd => Centres::Descend(STEP),
+        };
+        head.step(pool, &LOSS, &features, &labels, &mut d_features, centres);
     });
-    row("none", seconds)?;
-    drop(d_weights);
-    let seconds = median_seconds(|| {
-        head.step(pool, &LOSS, &features, &labels, &mut d_features, Centres::Descend(STEP));
-    });
-    row("sgd", seconds)
+    // The three products: cosines, and the gradients of features and centres.
+    let operations = 6.0 * (samples * DIMENSION) as f64 * classes as f64;
+    let update = if update == Update::None { "none" } else { "sgd" };
+    report(
+        pool,
+        precision,
+        json!({
+            "bench": "head", "samples": samples, "dimension": DIMENSION, "classes": classes, "update": update,
+            "milliseconds": 1e3 * seconds, "gflop_per_second": 1e-9 * operations / seconds,
+        }),
+    )
 }
 
 /// Prints a row with what the figures depend on.

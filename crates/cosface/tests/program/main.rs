@@ -13,11 +13,13 @@
 //! - `real_faces`: a small real set, trained and measured on people who were not in training;
 //! - `pairs`: a list of pairs from folders of people, measured on;
 //! - `evidence`: embeddings evaluated alone, two models compared, searches, packs of pairs;
+//! - `benchmarks`: what is measured, and what does not belong together;
 //! - `architecture`: which crate of the workspace may know which;
 //! - `invocation`, `workshop`: what the tests share, a run of the program and a directory of small pictures.
 
 mod advice;
 mod architecture;
+mod benchmarks;
 mod continuation;
 mod evidence;
 mod failure;
