@@ -321,7 +321,7 @@ fn sixteen_bits_of_photographs_become_eight_by_rounding() {
     let grey = image::ImageBuffer::from_pixel(2, 2, image::Luma([25_700_u16]));
     let read = photograph(&encoded(&grey.into(), ImageFormat::Png)).unwrap();
     assert!(read.pixels().all(|pixel| pixel.0 == [100; 3]), "{read:?}");
-    assert!(matches!(photograph(b"P5 1 1 1023\n\x01\x02"), Ok(_)));
+    assert!(photograph(b"P5 1 1 1023\n\x01\x02").is_ok());
 }
 
 /// A photograph is one picture: what moves, and what the decoder cannot read, is refused there, too.
