@@ -1,6 +1,6 @@
 //! Where the time of a network goes, against what the processor could do.
 //!
-//! `cargo run --release -p cosface-engine --example profile -- NETWORK train|embed BATCH [THREADS [steps]]` prints, for each
+//! `cargo run --release -p cosface-engine --example profile -- NETWORK train|embed BATCH [THREADS [f32|bf16 [steps]]]` prints, for each
 //! kind of step, the least time of several passes, the multiply-adds a second and the bytes a second, each value read or
 //! written counted once. `steps` prints single steps. The last lines are the machine's own limits: a copy between buffers
 //! that no cache holds.
@@ -10,14 +10,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use engine::{EmbeddingPlan, Gradients, Parameters, Pixels, Pool, StepTime, TrainingPlan};
+use engine::{EmbeddingPlan, Gradients, Parameters, Pixels, Pool, Precision, StepTime, TrainingPlan};
 use net::{Architecture, Family, Network, initialise};
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (Some(name), Some(work), Some(batch)) = (words.first(), words.get(1), words.get(2)) else {
-        println!("expected: NETWORK train|embed BATCH [THREADS [steps]]");
+        println!("expected: NETWORK train|embed BATCH [THREADS [f32|bf16 [steps]]]");
         return;
     };
     let Some(network) = network(name) else {
@@ -29,12 +29,16 @@ fn main() {
         return;
     };
     let threads = words.get(3).and_then(|word| word.parse().ok()).unwrap_or(0);
+    let precision = match words.get(4) {
+        Some(&"bf16") => Precision::Bf16,
+        _ => Precision::F32,
+    };
     let pool = Pool::new(threads).expect("worker threads");
     let (times, total) = match *work {
-        "train" => train(&pool, &network, batch),
-        _ => embed(&pool, &network, batch),
+        "train" => train(&pool, &network, batch, precision),
+        _ => embed(&pool, &network, batch, precision),
     };
-    if words.get(4) == Some(&"steps") {
+    if words.get(5) == Some(&"steps") {
         times.iter().for_each(|step| line(&step.name, step, 1));
     }
     let mut kinds: BTreeMap<&str, (StepTime, usize)> = BTreeMap::new();
@@ -62,7 +66,7 @@ fn main() {
     kinds.iter().for_each(|(step, count)| line(&step.kind, step, *count));
     let sum: Duration = times.iter().map(|step| step.forward + step.backward).sum();
     println!(
-        "\n{} {work}, batch {batch}, {} threads, {}: least of the whole {:.2} ms, sum of the least of the steps {:.2} ms, \
+        "\n{} {work}, batch {batch}, {precision}, {} threads, {}: least of the whole {:.2} ms, sum of the least of the steps {:.2} ms, \
          {:.1} images/s",
         network.name,
         pool.threads(),
@@ -130,10 +134,11 @@ fn bytes(network: &Network, batch: usize) -> Vec<u8> {
     (0..len as u64).map(|index| (index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }
 
-fn train(pool: &Pool, network: &Network, batch: usize) -> (Vec<StepTime>, Duration) {
+fn train(pool: &Pool, network: &Network, batch: usize, precision: Precision) -> (Vec<StepTime>, Duration) {
     let weights = initialise(network, 1);
     let mut parameters = Parameters::from_weights(network, &weights).expect("the network's weights");
-    let mut plan = TrainingPlan::new(pool, network, batch).expect("a network that can be trained");
+    let mut plan =
+        TrainingPlan::with_precision(pool, network, batch, precision).expect("a network that can be trained");
     let mut gradients = Gradients::zeros(&parameters);
     let bytes = bytes(network, batch);
     let pixels = Pixels { bytes: &bytes, mean: [127.5; 3], scale: [128.0; 3] };
@@ -145,10 +150,10 @@ fn train(pool: &Pool, network: &Network, batch: usize) -> (Vec<StepTime>, Durati
     })
 }
 
-fn embed(pool: &Pool, network: &Network, batch: usize) -> (Vec<StepTime>, Duration) {
+fn embed(pool: &Pool, network: &Network, batch: usize, precision: Precision) -> (Vec<StepTime>, Duration) {
     let weights = initialise(network, 1);
-    let mut plan =
-        EmbeddingPlan::new(pool, network, &weights, batch).expect("a network that can be embedded with");
+    let mut plan = EmbeddingPlan::with_precision(pool, network, &weights, batch, precision)
+        .expect("a network that can be embedded with");
     let bytes = bytes(network, batch);
     let pixels = Pixels { bytes: &bytes, mean: [127.5; 3], scale: [128.0; 3] };
     least(|| {
