@@ -214,8 +214,10 @@ unsafe fn rectified_sums<V: Vector>(
         let columns = channel..(channel + V::LANES).min(channels);
         // SAFETY: the caller promises the instruction set.
         unsafe {
-            let [mean, scale, shift, slope] = [mean, rectified.scale, rectified.shift, rectified.slopes]
-                .map(|values| V::load_some(&values[columns.clone()]));
+            let mean = V::load_some(&mean[columns.clone()]);
+            let scale = V::load_some(&rectified.scale[columns.clone()]);
+            let shift = V::load_some(&rectified.shift[columns.clone()]);
+            let slope = V::load_some(&rectified.slopes[columns.clone()]);
             let mut sum = V::load_some(&sums[columns.clone()]);
             let mut product = V::load_some(&products[columns.clone()]);
             let mut negative = V::load_some(&negatives[columns.clone()]);

@@ -119,6 +119,35 @@ impl Filters {
     }
 }
 
+/// The vectors of nine taps, `step` floats apart; none where there is no channel.
+#[derive(Clone, Copy)]
+struct Taps<'a> {
+    values: &'a [f32],
+    step: usize,
+}
+
+impl Taps<'_> {
+    /// Their filter's transform. No closure: one that is not inlined would lack the instruction set, and each of its
+    /// instructions would be a call.
+    ///
+    /// # Safety
+    /// The processor has `V`'s instruction set.
+    #[expect(unsafe_code, reason = "loads whole vectors; tested against plain loops")]
+    #[inline(always)]
+    unsafe fn transformed<V: Vector>(self) -> [[V; 6]; 6] {
+        // SAFETY: the caller promises the instruction set, `load_some` reads inside the slice alone.
+        unsafe {
+            let mut patch = [[V::splat(0.0); 3]; 3];
+            if !self.values.is_empty() {
+                for (tap, value) in patch.as_flattened_mut().iter_mut().enumerate() {
+                    *value = V::load_some(&self.values[tap * self.step..]);
+                }
+            }
+            transform::filter(&patch)
+        }
+    }
+}
+
 /// Rows whose taps are copied at a time.
 const ROWS_COPIED: usize = APART;
 
@@ -163,23 +192,22 @@ unsafe fn transform_rows<V: Vector, F: Format<V>>(
                 assert!(last <= filters.len(), "filters of {of:?}");
                 // SAFETY: the assertion holds the last of the stores, `load_some` each of the loads.
                 unsafe {
-                    let transformed = |element: usize| {
+                    let sources: [Taps<'_>; 2] = std::array::from_fn(|element| {
                         let (start, count) = channels[element];
-                        let mut patch = [[V::splat(0.0); 3]; 3];
-                        if row < count {
-                            for (tap, value) in patch.as_flattened_mut().iter_mut().enumerate() {
-                                *value = if copied {
-                                    V::load(taps[element][tap][row].as_ptr())
-                                } else {
-                                    let place = (tap * of.inputs + start + row) * of.outputs + column;
-                                    V::load_some(&weights[place..])
-                                };
+                        match (row < count, copied) {
+                            (false, _) => Taps { values: &[], step: 0 },
+                            (true, true) => {
+                                let values = &taps[element].as_flattened().as_flattened()[row * MAX_LANES..];
+                                Taps { values, step: ROWS_COPIED * MAX_LANES }
+                            }
+                            (true, false) => {
+                                let values = &weights[(start + row) * of.outputs + column..];
+                                Taps { values, step: of.inputs * of.outputs }
                             }
                         }
-                        transform::filter(&patch)
-                    };
-                    let values = transformed(0);
-                    let second = if per_word == 2 { transformed(1) } else { values };
+                    });
+                    let values = sources[0].transformed::<V>();
+                    let second = if per_word == 2 { sources[1].transformed::<V>() } else { values };
                     let mut place = filters.range(0..0).as_mut_ptr().add(start);
                     for (first, second) in values.as_flattened().iter().zip(second.as_flattened()) {
                         F::store(*first, *second, place);
