@@ -166,7 +166,7 @@ fn one_walk_for_two_gradients_takes_no_more_time_than_two() {
     let [mut d_source, mut other] = [(); 2].map(|()| vec![0.0; source.len()]);
     let [mut d_weights, mut others] = [(); 2].map(|()| vec![0.0; weights.len()]);
     let mut panels = vec![0.0; direct::input_gradient_panels_len(&pool, F32, &geometry)];
-    let mut workspace = vec![0.0; dense::workspace_len(pool.isa(), &geometry)];
+    let mut workspace = vec![0.0; dense::workspace_len(pool.isa(), F32, &geometry)];
     let slow = || {
         direct::weight_gradient(&pool, F32, &geometry, &source, &d_target, &mut d_weights);
         let store = Store::Replace;
@@ -175,7 +175,7 @@ fn one_walk_for_two_gradients_takes_no_more_time_than_two() {
     let fast = || {
         let out = Some((&mut other[..], Store::Replace));
         let (work, gradient) = (&mut workspace, &mut others);
-        dense::gradients(&pool, &geometry, &source, &d_target, None, &weights, work, gradient, out);
+        dense::gradients(&pool, F32, &geometry, &source, &d_target, None, &weights, work, gradient, out);
     };
     assert_ratio("two walks to one", slow, fast, 0.8, 5.0);
 }

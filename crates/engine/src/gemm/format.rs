@@ -1,5 +1,6 @@
 //! How a vector of words is made, and how two of them are multiplied.
 
+use super::panels::Panel;
 use super::vector::{MAX_LANES, Vector};
 use super::words::{PANEL, pair, unpair};
 use crate::isa::Isa;
@@ -252,6 +253,68 @@ unsafe fn pack_rows<V: Vector, F: Format<V>>(first: &[f32], second: &[f32], word
                 let mut whole = [0.0; MAX_LANES];
                 F::store(first, second, whole.as_mut_ptr());
                 words[start..end].copy_from_slice(&whole[..end - start]);
+            }
+        }
+    }
+}
+
+/// Writes the words of one panel of the row-major `matrix`, `[depth, columns]`, zeros in what the panel and its last words
+/// have beyond it.
+///
+/// # Panics
+/// When the matrix or the words are fewer than the sizes say.
+pub(super) fn pack_columns(
+    (isa, precision): (Isa, Precision),
+    matrix: &[f32],
+    [depth, columns]: [usize; 2],
+    panel: &Panel,
+    words: &mut [f32],
+) {
+    assert!(matrix.len() >= depth * columns, "matrix of {depth} x {columns}");
+    assert!(panel.first_column + panel.columns <= columns, "{panel:?} of {columns} columns");
+    assert_eq!(words.len(), precision.words(depth) * panel.width, "words of a panel of {depth} rows");
+    #[expect(unsafe_code, reason = "packs whole vectors")]
+    // SAFETY: the assertions above.
+    unsafe {
+        by_format!(
+            isa,
+            precision,
+            pack_panel,
+            (matrix: &[f32], depth: usize, columns: usize, panel: &Panel, words: &mut [f32])
+        );
+    }
+}
+
+#[expect(unsafe_code, reason = "packs whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn pack_panel<V: Vector, F: Format<V>>(
+    matrix: &[f32],
+    depth: usize,
+    columns: usize,
+    panel: &Panel,
+    words: &mut [f32],
+) {
+    for (word, words) in words.chunks_exact_mut(panel.width).enumerate() {
+        let (first, second) = match F::PRECISION {
+            Precision::F32 => (word, word),
+            Precision::Bf16 => {
+                let first = word / APART * PANEL + word % APART;
+                (first, first + APART)
+            }
+        };
+        for start in (0..panel.width).step_by(V::LANES) {
+            let lanes = V::LANES.min(panel.columns - start);
+            // SAFETY: the caller promises the instruction set and a matrix of this size; a panel's width is whole vectors,
+            // each of which has a column.
+            unsafe {
+                let mut values = [V::splat(0.0); 2];
+                for (value, row) in values.iter_mut().zip([first, second]) {
+                    if row < depth {
+                        let place = row * columns + panel.first_column + start;
+                        *value = V::load_some(&matrix[place..place + lanes]);
+                    }
+                }
+                F::store(values[0], values[1], words.as_mut_ptr().add(start));
             }
         }
     }

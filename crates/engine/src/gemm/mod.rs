@@ -40,6 +40,11 @@ pub(crate) trait Rows: Sync {
     fn depth(&self) -> usize;
     /// Writes elements `range` of row `row`.
     fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]);
+    /// Elements `range` of row `row`, where they lie or else in `room`.
+    fn lent<'a>(&'a self, row: usize, range: Range<usize>, room: &'a mut [f32]) -> &'a [f32] {
+        self.copy(row, range, room);
+        room
+    }
 }
 
 /// A row-major matrix as [`Rows`].
@@ -70,6 +75,10 @@ impl Rows for Dense<'_> {
     fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]) {
         target.copy_from_slice(&self.values[row * self.depth..][range]);
     }
+
+    fn lent<'a>(&'a self, row: usize, range: Range<usize>, _room: &'a mut [f32]) -> &'a [f32] {
+        &self.values[row * self.depth..][range]
+    }
 }
 
 /// Whether a product replaces its target or adds to it.
@@ -83,6 +92,8 @@ pub(crate) enum Store {
 const DEPTH_BLOCK: usize = 384;
 /// Tiles of rows in a block of A, which stays in the second-level cache.
 const TILES_IN_BLOCK: usize = 8;
+/// The most elements of a row that [`pack_transposed_rows`] takes.
+pub(crate) const MAX_ELEMENTS: usize = MAX_ROWS * TILES_IN_BLOCK;
 /// Rows of A and B that an outer product takes at a time.
 const OUTER_BLOCK: usize = 128;
 
@@ -145,8 +156,7 @@ pub(crate) fn product_rows(
             if precision == Precision::F32 {
                 rows.copy(row, depth.clone(), &mut target[..words]);
             } else {
-                let elements = &mut elements[..depth.len()];
-                rows.copy(row, depth.clone(), elements);
+                let elements = rows.lent(row, depth.clone(), &mut elements[..depth.len()]);
                 pack_row(isa, precision, elements, &mut target[..words]);
             }
         }
@@ -196,30 +206,7 @@ pub(crate) fn outer_product(
         let (packed, panels) =
             scratch.at_least(block * OUTER_BLOCK + all.len()).split_at_mut(block * OUTER_BLOCK);
         for taken in blocks(rows.count(), OUTER_BLOCK) {
-            match precision {
-                Precision::F32 => {
-                    for (row, target) in taken.clone().zip(packed.chunks_exact_mut(block)) {
-                        rows.copy(row, range.clone(), &mut target[..range.len()]);
-                    }
-                }
-                Precision::Bf16 => {
-                    let two = &mut [[0.0; MAX_ROWS * TILES_IN_BLOCK]; 2];
-                    for (word, target) in
-                        packed.chunks_exact_mut(block).enumerate().take(precision.words(taken.len()))
-                    {
-                        let first = taken.start + word / APART * PANEL + word % APART;
-                        for (row, elements) in [first, first + APART].into_iter().zip(two.iter_mut()) {
-                            if row < taken.end {
-                                rows.copy(row, range.clone(), &mut elements[..range.len()]);
-                            } else {
-                                elements.fill(0.0);
-                            }
-                        }
-                        let [first, second] = &*two;
-                        pack_two(isa, precision, &first[..block], &second[..block], target);
-                    }
-                }
-            }
+            pack_transposed_rows((isa, precision), rows, taken.clone(), range.clone(), block, packed);
             let right = &right[taken.start * columns..taken.end * columns];
             let shape = Panels::new(isa, precision, taken.len(), columns);
             group.clone().for_each(|index| shape.fill_panel(index, right, panels));
@@ -229,6 +216,44 @@ pub(crate) fn outer_product(
             transposed_product(left, (shape, panels), group.clone(), target, &place, accumulate);
         }
     });
+}
+
+/// Packs elements `range` of the rows `taken` as the left side of a [`transposed_product`], `stride` words from a row or
+/// pair of rows to the next.
+///
+/// # Panics
+/// When `packed` is too short or `range` longer than [`MAX_ELEMENTS`].
+pub(crate) fn pack_transposed_rows(
+    (isa, precision): (Isa, Precision),
+    rows: &impl Rows,
+    taken: Range<usize>,
+    range: Range<usize>,
+    stride: usize,
+    packed: &mut [f32],
+) {
+    if precision == Precision::F32 {
+        for (index, row) in taken.enumerate() {
+            rows.copy(row, range.clone(), &mut packed[index * stride..][..range.len()]);
+        }
+        return;
+    }
+    static ZEROS: [f32; MAX_ELEMENTS] = [0.0; MAX_ELEMENTS];
+    let mut rooms = [[0.0; MAX_ELEMENTS]; 2];
+    for word in 0..precision.words(taken.len()) {
+        let first = taken.start + word / APART * PANEL + word % APART;
+        let [lower, upper] = &mut rooms;
+        let elements = |row: usize, room| {
+            if row < taken.end { lent(rows, row, range.clone(), room) } else { &ZEROS[..range.len()] }
+        };
+        let (lower, upper) = (elements(first, lower), elements(first + APART, upper));
+        pack_two(isa, precision, lower, upper, &mut packed[word * stride..][..range.len()]);
+    }
+}
+
+/// [`Rows::lent`] with as much room as it needs.
+fn lent<'a>(rows: &'a impl Rows, row: usize, range: Range<usize>, room: &'a mut [f32]) -> &'a [f32] {
+    let len = range.len();
+    rows.lent(row, range, &mut room[..len])
 }
 
 /// The left side of a [`transposed_product`]: element `(k, row)` at `row * stride + k`.

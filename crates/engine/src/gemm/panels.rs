@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::format::{APART, pack_two};
+use super::format::{APART, pack_columns, pack_two};
 use super::tile::Registers;
 use super::vector::MAX_LANES;
 use super::words::PANEL;
@@ -130,10 +130,7 @@ impl Panels {
 
     /// Makes the words of `panel` from its columns of the row-major `matrix`.
     fn fill_from(&self, panel: Panel, matrix: &[f32], words: &mut [f32]) {
-        self.fill(panel, words, |rows, target| {
-            let rows = &matrix[rows.start * self.columns..rows.end * self.columns];
-            copy_columns(rows, self.columns, panel, target);
-        });
+        pack_columns((self.isa, self.precision), matrix, [self.depth, self.columns], &panel, words);
     }
 
     /// Makes the words of `panel` from its rows, which `rows_of` writes, any range of them at a time.
@@ -164,13 +161,5 @@ impl Panels {
             let rows = unsafe { panels.range(panel.start..panel.start + self.words() * panel.width) };
             fill(panel, rows);
         });
-    }
-}
-
-fn copy_columns(matrix: &[f32], columns: usize, panel: Panel, rows: &mut [f32]) {
-    for (source, target) in matrix.chunks_exact(columns).zip(rows.chunks_exact_mut(panel.width)) {
-        let source = &source[panel.first_column..][..panel.columns];
-        target[..panel.columns].copy_from_slice(source);
-        target[panel.columns..].fill(0.0);
     }
 }

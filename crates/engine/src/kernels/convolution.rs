@@ -150,15 +150,15 @@ pub(crate) fn forward(
 
 /// Whether [`dense::gradients`] is how the gradients are computed, which takes a pending one.
 pub(crate) fn takes_pending(pool: &Pool, method: Method, geometry: &Geometry) -> bool {
-    method.algorithm == Algorithm::Direct && dense::applies(pool.isa(), geometry)
+    method.algorithm == Algorithm::Direct && dense::applies(pool.isa(), method.precision, geometry)
 }
 
 /// Floats that [`gradients`] needs for rearranged weights, transforms and sums.
 pub(crate) fn gradients_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
     let precision = method.precision;
     match method.algorithm {
-        Algorithm::Direct if dense::applies(pool.isa(), geometry) => {
-            dense::workspace_len(pool.isa(), geometry)
+        Algorithm::Direct if dense::applies(pool.isa(), precision, geometry) => {
+            dense::workspace_len(pool.isa(), precision, geometry)
         }
         Algorithm::Direct => direct::input_gradient_panels_len(pool, precision, geometry),
         Algorithm::Winograd => {
@@ -195,9 +195,9 @@ pub(crate) fn gradients(
     assert!(pending.is_none() || takes_pending(pool, method, geometry), "a pending gradient of {geometry:?}");
     let precision = method.precision;
     match method.algorithm {
-        Algorithm::Direct if dense::applies(pool.isa(), geometry) => {
+        Algorithm::Direct if dense::applies(pool.isa(), precision, geometry) => {
             dense::gradients(
-                pool, geometry, source, d_target, pending, weights, workspace, d_weights, d_source,
+                pool, precision, geometry, source, d_target, pending, weights, workspace, d_weights, d_source,
             );
         }
         Algorithm::Direct => {

@@ -5,7 +5,8 @@ use super::batch_norm::Pending;
 use super::column;
 use super::geometry::Geometry;
 use crate::gemm::{
-    Dense, Panels, Registers, Store, Transposed, packed_rows_len, product_rows, row_block, transposed_product,
+    Dense, MAX_ELEMENTS, Panels, Registers, Store, Transposed, pack_transposed_rows, packed_rows_len,
+    product_rows, row_block, transposed_product,
 };
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
@@ -17,27 +18,33 @@ const FEWEST_PARTS: usize = 8;
 /// for each float in a row: that takes at most so small a share of the traffic.
 const ROWS_FOR_SUMS: usize = 4;
 
-/// The rows of a part, which depend on the sizes and the instruction set alone, and the number of parts.
-fn parts(isa: Isa, geometry: &Geometry) -> (usize, usize) {
+/// Rows that are taken at a time. In bf16 two times those of a product, so that none of the 32 rows whose pairs make words
+/// are missing with AVX-512.
+const fn rows_at_a_time(isa: Isa, precision: Precision) -> usize {
+    row_block(isa) * precision.per_word()
+}
+
+/// The rows of a part, which depend on the sizes, the precision and the instruction set alone, and the number of parts.
+fn parts(isa: Isa, precision: Precision, geometry: &Geometry) -> (usize, usize) {
     let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
     let rows = geometry.images * geometry.target.positions();
     let least = (ROWS_FOR_SUMS * inputs * outputs / (inputs + outputs)).max(rows.div_ceil(column::PARTS / 2));
-    let each = least.next_multiple_of(row_block(isa));
+    let each = least.next_multiple_of(rows_at_a_time(isa, precision));
     (each, rows.div_ceil(each))
 }
 
 /// Whether [`gradients`] computes this convolution's gradients.
-pub(crate) fn applies(isa: Isa, geometry: &Geometry) -> bool {
+pub(crate) fn applies(isa: Isa, precision: Precision, geometry: &Geometry) -> bool {
     geometry.kernel == [1, 1]
         && geometry.stride == 1
         && geometry.padding == 0
-        && parts(isa, geometry).1 >= FEWEST_PARTS
+        && parts(isa, precision, geometry).1 >= FEWEST_PARTS
 }
 
 /// Floats of workspace that [`gradients`] needs.
-pub(crate) fn workspace_len(isa: Isa, geometry: &Geometry) -> usize {
+pub(crate) fn workspace_len(isa: Isa, precision: Precision, geometry: &Geometry) -> usize {
     let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
-    Panels::new(isa, Precision::F32, outputs, inputs).len() + parts(isa, geometry).1 * inputs * outputs
+    Panels::new(isa, precision, outputs, inputs).len() + parts(isa, precision, geometry).1 * inputs * outputs
 }
 
 /// `d_weights += transposed source * d_target` and, where it is wanted, `d_source (=|+=) d_target * transposed weights`.
@@ -54,6 +61,7 @@ pub(crate) fn workspace_len(isa: Isa, geometry: &Geometry) -> usize {
 #[expect(clippy::too_many_arguments, reason = "two products have this many operands")]
 pub(crate) fn gradients(
     pool: &Pool,
+    precision: Precision,
     geometry: &Geometry,
     source: &[f32],
     d_target: &[f32],
@@ -69,7 +77,7 @@ pub(crate) fn gradients(
     assert_eq!(source.len(), rows * inputs, "activations of {geometry:?}");
     assert_eq!(d_target.len(), rows * outputs, "output gradient of {geometry:?}");
     assert_eq!(d_weights.len(), inputs * outputs, "gradient of the weights of {geometry:?}");
-    let transposed = Panels::new(isa, Precision::F32, outputs, inputs);
+    let transposed = Panels::new(isa, precision, outputs, inputs);
     let (panels, sums) = workspace.split_at_mut(transposed.len());
     let d_source = d_source.map(|(d_source, store)| {
         assert_eq!(d_source.len(), rows * inputs, "input gradient of {geometry:?}");
@@ -77,22 +85,24 @@ pub(crate) fn gradients(
         (Shared::new(d_source), store)
     });
     let panels = &*panels;
-    let (each, parts) = parts(isa, geometry);
+    let (each, parts) = parts(isa, precision, geometry);
     let sums = &mut sums[..parts * d_weights.len()];
-    let all = Panels::new(isa, Precision::F32, row_block(isa), outputs);
+    let block = rows_at_a_time(isa, precision);
+    let all = Panels::new(isa, precision, block, outputs);
+    let dense_source = Dense::new(source, inputs);
     pool.run_chunks_with_scratch(sums, d_weights.len(), |part, sums, scratch| {
         let sums = Shared::new(sums);
         // The last rows of a tile read, without use, a little past the last column.
-        let spare = row_block(isa) * inputs + Registers::of(isa).rows;
-        let written = row_block(isa) * outputs;
+        let spare = precision.words(block) * inputs + Registers::of(isa).rows;
+        let written = block * outputs;
         let len = packed_rows_len(isa) + spare + written + all.len();
         let (packed, rest) = scratch.at_least(len).split_at_mut(packed_rows_len(isa));
-        let (copied, rest) = rest.split_at_mut(spare);
+        let (left, rest) = rest.split_at_mut(spare);
         let (written, right) = rest.split_at_mut(written);
         let last = ((part + 1) * each).min(rows);
         let mut store = Store::Replace;
-        for start in (part * each..last).step_by(row_block(isa)) {
-            let taken = start..(start + row_block(isa)).min(last);
+        for start in (part * each..last).step_by(block) {
+            let taken = start..(start + block).min(last);
             let range = taken.start * outputs..taken.end * outputs;
             let here = match pending {
                 None => &d_target[range],
@@ -105,17 +115,23 @@ pub(crate) fn gradients(
             if let Some((d_source, store)) = d_source {
                 let dense = Dense::new(here, outputs);
                 let place = |row: usize| (taken.start + row) * inputs;
-                let (all, group) = (0..taken.len(), 0..transposed.count());
-                product_rows(&dense, all, (transposed, panels), group, packed, d_source, &place, store);
+                for first in (0..taken.len()).step_by(row_block(isa)) {
+                    let (rows, group) =
+                        (first..(first + row_block(isa)).min(taken.len()), 0..transposed.count());
+                    product_rows(&dense, rows, (transposed, panels), group, packed, d_source, &place, store);
+                }
             }
-            let shape = Panels::new(isa, Precision::F32, taken.len(), outputs);
+            let shape = Panels::new(isa, precision, taken.len(), outputs);
             (0..shape.count()).for_each(|index| shape.fill_panel(index, here, right));
-            let values = if taken.end * inputs + Registers::of(isa).rows <= source.len() {
+            let beyond = taken.end * inputs + Registers::of(isa).rows;
+            let values = if precision == Precision::F32 && beyond <= source.len() {
                 &source[taken.start * inputs..]
             } else {
-                let rows = &source[taken.start * inputs..taken.end * inputs];
-                copied[..rows.len()].copy_from_slice(rows);
-                &*copied
+                for first in (0..inputs).step_by(MAX_ELEMENTS) {
+                    let (range, left) = (first..(first + MAX_ELEMENTS).min(inputs), &mut left[first..]);
+                    pack_transposed_rows((isa, precision), &dense_source, taken.clone(), range, inputs, left);
+                }
+                &*left
             };
             let left = Transposed { values, stride: inputs, columns: inputs };
             let (group, place) = (0..shape.count(), |k: usize| k * outputs);
@@ -139,15 +155,18 @@ mod tests {
     use super::*;
     use crate::kernels::batch_norm::Rectified;
     use crate::kernels::reference;
-    use crate::testing::{Numbers, assert_close};
+    use crate::testing::{Numbers, assert_close, seen};
     use net::Shape;
 
     #[test]
     fn both_gradients_are_those_of_plain_loops_whatever_the_threads() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-            for (images, side, inputs, outputs) in
-                [(9, 13, 5, 33), (15, 10, 40, 17), (8, 15, 64, 70), (20, 14, 3, 18)]
-            {
+            let shapes =
+                [(10, 13, 5, 33), (17, 10, 40, 17), (8, 15, 64, 70), (20, 14, 3, 18), (22, 12, 130, 20)];
+            let cases = shapes
+                .into_iter()
+                .flat_map(|shape| [Precision::F32, Precision::Bf16].map(|precision| (shape, precision)));
+            for ((images, side, inputs, outputs), precision) in cases {
                 let shape = |channels| Shape { height: side, width: side, channels };
                 let geometry = Geometry {
                     images,
@@ -157,7 +176,7 @@ mod tests {
                     stride: 1,
                     padding: 0,
                 };
-                assert!(applies(isa, &geometry), "{isa} {geometry:?}");
+                assert!(applies(isa, precision, &geometry), "{isa} {precision} {geometry:?}");
                 let mut numbers = Numbers::new(41);
                 let (source, d_target) =
                     (numbers.vector(geometry.source_len()), numbers.vector(geometry.target_len()));
@@ -165,11 +184,12 @@ mod tests {
                 let start_source = numbers.vector(geometry.source_len());
                 let run_with = |threads, store, d_target: &[f32], pending: Option<Pending<'_>>| {
                     let pool = Pool::with_isa(threads, isa).unwrap();
-                    let mut workspace = vec![f32::NAN; workspace_len(isa, &geometry)];
+                    let mut workspace = vec![f32::NAN; workspace_len(isa, precision, &geometry)];
                     let (mut d_weights, mut d_source) = (start.clone(), start_source.clone());
                     let out = Some((&mut d_source[..], store));
                     gradients(
                         &pool,
+                        precision,
                         &geometry,
                         &source,
                         d_target,
@@ -182,8 +202,12 @@ mod tests {
                     (d_weights, d_source)
                 };
                 let run = |threads, store| run_with(threads, store, &d_target, None);
-                let (expected, d_full) =
-                    reference::convolution_gradients(&geometry, &source, &weights, &d_target);
+                let (expected, d_full) = reference::convolution_gradients(
+                    &geometry,
+                    &seen(precision, &source),
+                    &seen(precision, &weights),
+                    &seen(precision, &d_target),
+                );
                 let (d_weights, d_source) = run(2, Store::Replace);
                 assert_close(&d_source, &expected, outputs);
                 let sums: Vec<f32> = d_full.iter().zip(&start).map(|(d, start)| d + start).collect();
