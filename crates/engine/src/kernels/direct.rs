@@ -112,6 +112,13 @@ impl Rows for RowSource<'_> {
             RowSource::Gather(rows) => rows.copy(row, range, target),
         }
     }
+
+    fn lent<'a>(&'a self, row: usize, range: Range<usize>, room: &'a mut [f32]) -> &'a [f32] {
+        match self {
+            RowSource::Dense(rows) => rows.lent(row, range, room),
+            RowSource::Gather(rows) => rows.lent(row, range, room),
+        }
+    }
 }
 
 /// Panels for the weights of a forward pass.
