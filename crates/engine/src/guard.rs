@@ -166,9 +166,10 @@ fn one_walk_for_two_gradients_takes_no_more_time_than_two() {
     let [mut d_source, mut other] = [(); 2].map(|()| vec![0.0; source.len()]);
     let [mut d_weights, mut others] = [(); 2].map(|()| vec![0.0; weights.len()]);
     let mut panels = vec![0.0; direct::input_gradient_panels_len(&pool, F32, &geometry)];
+    let mut right = vec![0.0; direct::weight_gradient_workspace_len(&pool, F32, &geometry)];
     let mut workspace = vec![0.0; dense::workspace_len(pool.isa(), F32, &geometry)];
     let slow = || {
-        direct::weight_gradient(&pool, F32, &geometry, &source, &d_target, &mut d_weights);
+        direct::weight_gradient(&pool, F32, &geometry, &source, &d_target, &mut right, &mut d_weights);
         let store = Store::Replace;
         direct::input_gradient(&pool, F32, &geometry, &d_target, &weights, &mut panels, &mut d_source, store);
     };

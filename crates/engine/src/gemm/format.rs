@@ -1,6 +1,8 @@
 //! How a vector of words is made, and how two of them are multiplied.
 
 use super::panels::Panel;
+#[cfg(target_arch = "x86_64")]
+use super::vector::first_lanes;
 use super::vector::{MAX_LANES, Vector};
 use super::words::{PANEL, pair, unpair};
 use crate::isa::Isa;
@@ -18,6 +20,18 @@ pub(crate) trait Format<V: Vector> {
     /// # Safety
     /// As `add_product`; `V::LANES` words are writable at `target`.
     unsafe fn store(first: V, second: V, target: *mut f32);
+
+    /// As `store` for the first words, as many as `target` has and at most `V::LANES`.
+    /// # Safety
+    /// The processor has the instruction set of `V` and of the format.
+    #[inline(always)]
+    unsafe fn store_some(first: V, second: V, target: &mut [f32]) {
+        let mut whole = [0.0; MAX_LANES];
+        let words = target.len().min(V::LANES);
+        // SAFETY: the caller promises the instruction set; `whole` has the most lanes that there are.
+        unsafe { Self::store(first, second, whole.as_mut_ptr()) };
+        target[..words].copy_from_slice(&whole[..words]);
+    }
 }
 
 /// f32 as they are.
@@ -111,27 +125,59 @@ impl Format<std::arch::x86_64::__m512> for NativePairs {
     }
     #[inline(always)]
     unsafe fn store(first: std::arch::x86_64::__m512, second: std::arch::x86_64::__m512, target: *mut f32) {
-        use std::arch::x86_64::{
-            __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_si512, _mm512_permutexvar_epi16,
-            _mm512_storeu_si512,
-        };
-        /// Elements 0 to 15 are those of `first`, the others those of `second`; by turns they make words.
-        static BY_TURNS: [u16; 32] = {
-            let mut order = [0; 32];
-            let mut lane = 0;
-            while lane < 16 {
-                order[2 * lane] = lane as u16;
-                order[2 * lane + 1] = lane as u16 + 16;
-                lane += 1;
-            }
-            order
-        };
         // SAFETY: the caller promises the instruction set and the words.
+        unsafe { std::arch::x86_64::_mm512_storeu_si512(target.cast(), words_of(first, second)) }
+    }
+    #[inline(always)]
+    unsafe fn store_some(
+        first: std::arch::x86_64::__m512,
+        second: std::arch::x86_64::__m512,
+        target: &mut [f32],
+    ) {
+        // SAFETY: the caller promises the instruction set; the mask leaves out what lies past the slice.
         unsafe {
-            let rounded = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
-            let order = _mm512_loadu_si512(BY_TURNS.as_ptr().cast());
-            _mm512_storeu_si512(target.cast(), _mm512_permutexvar_epi16(order, rounded));
+            if target.len() >= 16 {
+                return Self::store(first, second, target.as_mut_ptr());
+            }
+            let mask = first_lanes(target.len());
+            std::arch::x86_64::_mm512_mask_storeu_epi32(
+                target.as_mut_ptr().cast(),
+                mask,
+                words_of(first, second),
+            );
         }
+    }
+}
+
+/// Words whose lower halves are those of `first` and whose upper ones those of `second`, rounded.
+///
+/// # Safety
+/// The processor has AVX-512 with BF16.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "intrinsics of one instruction set")]
+#[inline(always)]
+unsafe fn words_of(
+    first: std::arch::x86_64::__m512,
+    second: std::arch::x86_64::__m512,
+) -> std::arch::x86_64::__m512i {
+    use std::arch::x86_64::{
+        __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_si512, _mm512_permutexvar_epi16,
+    };
+    /// Elements 0 to 15 are those of `first`, the others those of `second`; by turns they make words.
+    static BY_TURNS: [u16; 32] = {
+        let mut order = [0; 32];
+        let mut lane = 0;
+        while lane < 16 {
+            order[2 * lane] = lane as u16;
+            order[2 * lane + 1] = lane as u16 + 16;
+            lane += 1;
+        }
+        order
+    };
+    // SAFETY: the caller promises the instruction set.
+    unsafe {
+        let rounded = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
+        _mm512_permutexvar_epi16(_mm512_loadu_si512(BY_TURNS.as_ptr().cast()), rounded)
     }
 }
 
@@ -247,13 +293,7 @@ unsafe fn pack_rows<V: Vector, F: Format<V>>(first: &[f32], second: &[f32], word
         // SAFETY: the caller promises equal lengths; fewer lanes go by way of the stack.
         unsafe {
             let (first, second) = (V::load_some(&first[start..end]), V::load_some(&second[start..end]));
-            if end - start == V::LANES {
-                F::store(first, second, words.as_mut_ptr().add(start));
-            } else {
-                let mut whole = [0.0; MAX_LANES];
-                F::store(first, second, whole.as_mut_ptr());
-                words[start..end].copy_from_slice(&whole[..end - start]);
-            }
+            F::store_some(first, second, &mut words[start..end]);
         }
     }
 }

@@ -34,17 +34,20 @@ use crate::precision::Precision;
 
 /// The left-hand matrix of a product, one row at a time.
 pub(crate) trait Rows: Sync {
+    /// Where a row's elements come from.
+    type Origin: Copy;
     /// Number of rows.
     fn count(&self) -> usize;
     /// Elements of a row.
     fn depth(&self) -> usize;
+    /// Elements of which every run of a row is a multiple, but for the last where the row is one run.
+    fn granule(&self) -> usize;
+    /// Where row `row` comes from.
+    fn origin(&self, row: usize) -> Self::Origin;
+    /// How many elements from `element` on belong together, and where they lie unless they are zeros.
+    fn run(&self, origin: Self::Origin, element: usize) -> (usize, Option<&[f32]>);
     /// Writes elements `range` of row `row`.
     fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]);
-    /// Elements `range` of row `row`, where they lie or else in `room`.
-    fn lent<'a>(&'a self, row: usize, range: Range<usize>, room: &'a mut [f32]) -> &'a [f32] {
-        self.copy(row, range, room);
-        room
-    }
 }
 
 /// A row-major matrix as [`Rows`].
@@ -64,6 +67,8 @@ impl<'a> Dense<'a> {
 }
 
 impl Rows for Dense<'_> {
+    type Origin = usize;
+
     fn count(&self) -> usize {
         self.values.len() / self.depth
     }
@@ -72,12 +77,21 @@ impl Rows for Dense<'_> {
         self.depth
     }
 
-    fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]) {
-        target.copy_from_slice(&self.values[row * self.depth..][range]);
+    fn granule(&self) -> usize {
+        PANEL
     }
 
-    fn lent<'a>(&'a self, row: usize, range: Range<usize>, _room: &'a mut [f32]) -> &'a [f32] {
-        &self.values[row * self.depth..][range]
+    fn origin(&self, row: usize) -> usize {
+        row
+    }
+
+    fn run(&self, row: usize, element: usize) -> (usize, Option<&[f32]>) {
+        let rest = self.depth - element;
+        (rest, Some(&self.values[row * self.depth + element..][..rest]))
+    }
+
+    fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]) {
+        target.copy_from_slice(&self.values[row * self.depth..][range]);
     }
 }
 
@@ -93,8 +107,10 @@ const DEPTH_BLOCK: usize = 384;
 /// Tiles of rows in a block of A, which stays in the second-level cache.
 const TILES_IN_BLOCK: usize = 8;
 /// The most elements of a row that [`pack_transposed_rows`] takes.
-pub(crate) const MAX_ELEMENTS: usize = MAX_ROWS * TILES_IN_BLOCK;
-/// Rows of A and B that an outer product takes at a time.
+pub(crate) const MAX_ELEMENTS: usize = 24 * MAX_ROWS;
+/// Sums that a task of an outer product keeps in the second-level cache.
+const OUTER_SUMS: usize = 96 * 1024;
+/// Words of rows of A and B that an outer product takes at a time.
 const OUTER_BLOCK: usize = 128;
 
 /// `target[place(row)..][..columns] (=|+=) sum over k of rows[row][k] * panels[k][..]` for every row.
@@ -155,8 +171,11 @@ pub(crate) fn product_rows(
         for (row, target) in taken.clone().zip(packed.chunks_exact_mut(A_STRIDE)) {
             if precision == Precision::F32 {
                 rows.copy(row, depth.clone(), &mut target[..words]);
+            } else if rows.granule().is_multiple_of(PANEL) {
+                pack_runs((isa, precision), rows, row, depth.clone(), &mut target[..words]);
             } else {
-                let elements = rows.lent(row, depth.clone(), &mut elements[..depth.len()]);
+                let elements = &mut elements[..depth.len()];
+                rows.copy(row, depth.clone(), elements);
                 pack_row(isa, precision, elements, &mut target[..words]);
             }
         }
@@ -175,45 +194,68 @@ pub(crate) fn product_rows(
     }
 }
 
+/// Panels of the right side of an [`outer_product`] for each block of rows, and the number of blocks.
+fn outer_panels(isa: Isa, precision: Precision, rows: usize, columns: usize) -> (Panels, usize) {
+    let block = OUTER_BLOCK * precision.per_word();
+    (Panels::new(isa, precision, block.min(rows), columns), rows.div_ceil(block))
+}
+
+/// Floats of workspace that [`outer_product`] needs.
+pub(crate) fn outer_workspace_len(isa: Isa, precision: Precision, rows: usize, columns: usize) -> usize {
+    let (panels, blocks) = outer_panels(isa, precision, rows, columns);
+    blocks * panels.len()
+}
+
 /// `target[k * columns..][..columns] (=|+=) sum over rows of rows[row][k] * right[row][..]` for every k.
 ///
+/// The right side is packed once, `workspace` holds it; the left one once for each group of columns.
+///
 /// # Panics
-/// When `right` or `target` does not fit the sizes.
+/// When `right`, `workspace` or `target` does not fit the sizes.
+#[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
 pub(crate) fn outer_product(
     pool: &Pool,
     precision: Precision,
     rows: &impl Rows,
     right: &[f32],
     columns: usize,
+    workspace: &mut [f32],
     target: &mut [f32],
     store: Store,
 ) {
-    let registers = Registers::of(pool.isa());
+    let (isa, registers) = (pool.isa(), Registers::of(pool.isa()));
     let depth = rows.depth();
     assert_eq!(right.len(), rows.count() * columns, "rows of the right side");
     assert_eq!(target.len(), depth * columns, "elements of the product");
-    let parts = depth.div_ceil(registers.rows * TILES_IN_BLOCK);
+    let (all, row_blocks) = outer_panels(isa, precision, rows.count(), columns);
+    let taken = |index: usize| index * all.depth..((index + 1) * all.depth).min(rows.count());
+    let shape = |taken: &Range<usize>| Panels::new(isa, precision, taken.len(), columns);
+    pool.run_chunks(&mut workspace[..row_blocks * all.len()], all.len(), |index, panels| {
+        let taken = taken(index);
+        let right = &right[taken.start * columns..taken.end * columns];
+        (0..all.count()).for_each(|index| shape(&taken).fill_panel(index, right, panels));
+    });
+    let workspace = &*workspace;
+    // Parts as long as they may be, so that what several taps read of an image is read once, but enough for all threads.
+    let least = (2 * pool.threads()).div_ceil(all.count()).min(depth.div_ceil(registers.rows));
+    let most = (OUTER_SUMS / columns).clamp(registers.rows, MAX_ELEMENTS);
+    let parts = depth.div_ceil(most).max(least);
     let block = depth.div_ceil(parts).next_multiple_of(registers.rows);
     let parts = depth.div_ceil(block);
-    let isa = pool.isa();
-    let all = Panels::new(isa, precision, OUTER_BLOCK, columns);
     let column_groups = (2 * pool.threads()).div_ceil(parts).clamp(1, all.count());
     let target = Shared::new(target);
     pool.run(parts * column_groups, |task, scratch| {
         let (part, group) = (task / column_groups, task % column_groups);
         let group = group * all.count() / column_groups..(group + 1) * all.count() / column_groups;
         let range = part * block..((part + 1) * block).min(depth);
-        let (packed, panels) =
-            scratch.at_least(block * OUTER_BLOCK + all.len()).split_at_mut(block * OUTER_BLOCK);
-        for taken in blocks(rows.count(), OUTER_BLOCK) {
+        let packed = scratch.at_least(block * all.words());
+        for (index, panels) in workspace.chunks_exact(all.len()).enumerate().take(row_blocks) {
+            let taken = taken(index);
             pack_transposed_rows((isa, precision), rows, taken.clone(), range.clone(), block, packed);
-            let right = &right[taken.start * columns..taken.end * columns];
-            let shape = Panels::new(isa, precision, taken.len(), columns);
-            group.clone().for_each(|index| shape.fill_panel(index, right, panels));
-            let accumulate = if store == Store::Add || taken.start > 0 { Store::Add } else { Store::Replace };
+            let accumulate = if store == Store::Add || index > 0 { Store::Add } else { Store::Replace };
             let left = Transposed { values: packed, stride: block, columns: range.len() };
             let place = |k: usize| (range.start + k) * columns;
-            transposed_product(left, (shape, panels), group.clone(), target, &place, accumulate);
+            transposed_product(left, (shape(&taken), panels), group.clone(), target, &place, accumulate);
         }
     });
 }
@@ -238,22 +280,58 @@ pub(crate) fn pack_transposed_rows(
         return;
     }
     static ZEROS: [f32; MAX_ELEMENTS] = [0.0; MAX_ELEMENTS];
-    let mut rooms = [[0.0; MAX_ELEMENTS]; 2];
+    assert!(range.len() <= MAX_ELEMENTS, "{} elements of a row", range.len());
+    let mut copies = [[0.0; MAX_ELEMENTS]; 2];
     for word in 0..precision.words(taken.len()) {
         let first = taken.start + word / APART * PANEL + word % APART;
-        let [lower, upper] = &mut rooms;
-        let elements = |row: usize, room| {
-            if row < taken.end { lent(rows, row, range.clone(), room) } else { &ZEROS[..range.len()] }
-        };
-        let (lower, upper) = (elements(first, lower), elements(first + APART, upper));
-        pack_two(isa, precision, lower, upper, &mut packed[word * stride..][..range.len()]);
+        if !rows.granule().is_multiple_of(PANEL) {
+            // Runs too short to be packed one by one.
+            for (copy, row) in copies.iter_mut().zip([first, first + APART]) {
+                let copy = &mut copy[..range.len()];
+                if row < taken.end { rows.copy(row, range.clone(), copy) } else { copy.fill(0.0) }
+            }
+            let [lower, upper] = copies.each_ref().map(|copy| &copy[..range.len()]);
+            pack_two(isa, precision, lower, upper, &mut packed[word * stride..][..range.len()]);
+            continue;
+        }
+        let origins = [first, first + APART].map(|row| (row < taken.end).then(|| rows.origin(row)));
+        let mut at = range.start;
+        while at < range.end {
+            // Both rows have runs of the same lengths.
+            let mut len = range.end - at;
+            let two = origins.map(|origin| {
+                let (here, values) = rows.run(origin?, at);
+                len = len.min(here);
+                values
+            });
+            let [lower, upper] = two.map(|values| &values.unwrap_or(&ZEROS)[..len]);
+            let place = word * stride + at - range.start;
+            pack_two(isa, precision, lower, upper, &mut packed[place..place + len]);
+            at += len;
+        }
     }
 }
 
-/// [`Rows::lent`] with as much room as it needs.
-fn lent<'a>(rows: &'a impl Rows, row: usize, range: Range<usize>, room: &'a mut [f32]) -> &'a [f32] {
-    let len = range.len();
-    rows.lent(row, range, &mut room[..len])
+/// Packs elements `range` of a row from where they lie.
+fn pack_runs(
+    (isa, precision): (Isa, Precision),
+    rows: &impl Rows,
+    row: usize,
+    range: Range<usize>,
+    words: &mut [f32],
+) {
+    let (origin, mut at) = (rows.origin(row), range.start);
+    while at < range.end {
+        let (len, values) = rows.run(origin, at);
+        let len = len.min(range.end - at);
+        let start = (at - range.start) / precision.per_word();
+        let words = &mut words[start..start + precision.words(len)];
+        match values {
+            Some(values) => pack_row(isa, precision, &values[..len], words),
+            None => words.fill(0.0),
+        }
+        at += len;
+    }
 }
 
 /// The left side of a [`transposed_product`]: element `(k, row)` at `row * stride + k`.
@@ -390,6 +468,7 @@ mod tests {
                 (15, 385, 33),
                 (113, 9, 17),
                 (127, 800, 49),
+                (600, 40, 33),
                 (300, 31, 64),
             ];
             let cases = shapes
@@ -453,12 +532,14 @@ mod tests {
                     }
                 }
                 let mut c = vec![f32::NAN; depth * columns];
+                let mut workspace = vec![f32::NAN; outer_workspace_len(isa, precision, rows, columns)];
                 outer_product(
                     &pool,
                     precision,
                     &Dense::new(&a, depth),
                     &start,
                     columns,
+                    &mut workspace,
                     &mut c,
                     Store::Replace,
                 );

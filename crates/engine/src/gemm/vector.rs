@@ -120,6 +120,7 @@ macro_rules! intrinsics {
     (
         $register:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $fma:ident,
         $add:ident, $subtract:ident, $multiply:ident, |$value:ident, $positive:ident, $other:ident| $choose:expr
+        $(, $some:item)*
     ) => {
         #[expect(unsafe_code, reason = "intrinsics of one instruction set")]
         impl Vector for std::arch::x86_64::$register {
@@ -171,6 +172,7 @@ macro_rules! intrinsics {
                 // SAFETY: a prefetch may name any address.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(source.cast()) }
             }
+            $($some)*
         }
     };
 }
@@ -205,8 +207,35 @@ intrinsics!(
         use std::arch::x86_64::{_CMP_GT_OQ, _mm512_cmp_ps_mask, _mm512_mask_blend_ps, _mm512_setzero_ps};
         let greater = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(value, _mm512_setzero_ps());
         _mm512_mask_blend_ps(greater, other, positive)
+    },
+    #[inline(always)]
+    unsafe fn load_some(source: &[f32]) -> Self {
+        // SAFETY: the caller promises the instruction set; the mask leaves out what lies past the slice.
+        unsafe {
+            if source.len() >= Self::LANES {
+                return Self::load(source.as_ptr());
+            }
+            std::arch::x86_64::_mm512_maskz_loadu_ps(first_lanes(source.len()), source.as_ptr())
+        }
+    },
+    #[inline(always)]
+    unsafe fn store_some(self, target: &mut [f32]) {
+        // SAFETY: as in `load_some`.
+        unsafe {
+            if target.len() >= Self::LANES {
+                return self.store(target.as_mut_ptr());
+            }
+            std::arch::x86_64::_mm512_mask_storeu_ps(target.as_mut_ptr(), first_lanes(target.len()), self);
+        }
     }
 );
+
+/// A mask of the first `count` of sixteen lanes, of all where there are more.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn first_lanes(count: usize) -> u16 {
+    if count < 16 { (1 << count) - 1 } else { u16::MAX }
+}
 
 /// Calls `$body::<V>`, an `#[inline(always)]` unsafe function, with the [`Vector`] of the instruction set `$isa`.
 ///

@@ -160,7 +160,10 @@ pub(crate) fn gradients_workspace_len(pool: &Pool, method: Method, geometry: &Ge
         Algorithm::Direct if dense::applies(pool.isa(), precision, geometry) => {
             dense::workspace_len(pool.isa(), precision, geometry)
         }
-        Algorithm::Direct => direct::input_gradient_panels_len(pool, precision, geometry),
+        Algorithm::Direct => {
+            let panels = direct::input_gradient_panels_len(pool, precision, geometry);
+            panels.max(direct::weight_gradient_workspace_len(pool, precision, geometry))
+        }
         Algorithm::Winograd => {
             let shape = filters(pool, precision, geometry, Direction::Backward);
             let input = shape.len() + winograd::convolve_workspace_len(pool, geometry, shape);
@@ -201,7 +204,7 @@ pub(crate) fn gradients(
             );
         }
         Algorithm::Direct => {
-            direct::weight_gradient(pool, precision, geometry, source, d_target, d_weights);
+            direct::weight_gradient(pool, precision, geometry, source, d_target, workspace, d_weights);
             if let Some((d_source, store)) = d_source {
                 direct::input_gradient(
                     pool, precision, geometry, d_target, weights, workspace, d_source, store,

@@ -7,7 +7,7 @@ use net::Shape;
 use super::epilogue::Epilogue;
 use super::finished;
 use super::geometry::{Geometry, Tap};
-use crate::gemm::{Dense, Panels, Rows, Store, outer_product, product};
+use crate::gemm::{Dense, Panels, Rows, Store, outer_product, outer_workspace_len, product};
 use crate::pool::Pool;
 use crate::precision::Precision;
 
@@ -23,6 +23,33 @@ struct Gather<'a> {
 }
 
 impl Rows for Gather<'_> {
+    /// Image, row and column of the grid position.
+    type Origin = [usize; 3];
+
+    fn granule(&self) -> usize {
+        self.shape.channels
+    }
+
+    #[inline]
+    fn origin(&self, row: usize) -> [usize; 3] {
+        let (position, x) = (row / self.width, row % self.width);
+        [position / self.height, position % self.height, x]
+    }
+
+    #[inline]
+    fn run(&self, [image, y, x]: [usize; 3], element: usize) -> (usize, Option<&[f32]>) {
+        let channels = self.shape.channels;
+        let (tap, channel) = (self.taps[element / channels], element % channels);
+        let source_y = (y * self.step).wrapping_add_signed(tap.down);
+        let source_x = (x * self.step).wrapping_add_signed(tap.right);
+        let inside = source_y < self.shape.height && source_x < self.shape.width;
+        let values = inside.then(|| {
+            let pixel = (image * self.shape.height + source_y) * self.shape.width + source_x;
+            &self.source[pixel * channels + channel..(pixel + 1) * channels]
+        });
+        (channels - channel, values)
+    }
+
     fn count(&self) -> usize {
         self.images * self.height * self.width
     }
@@ -32,8 +59,7 @@ impl Rows for Gather<'_> {
     }
 
     fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]) {
-        let (position, x) = (row / self.width, row % self.width);
-        let (image, y) = (position / self.height, position % self.height);
+        let [image, y, x] = self.origin(row);
         let channels = self.shape.channels;
         let (mut at, mut rest) = (range.start, target);
         while at < range.end {
@@ -66,59 +92,30 @@ impl Rows for Gather<'_> {
     }
 }
 
-/// The forward pass's rows; for a linear layer or a 1 x 1 convolution they are the activations themselves.
-fn with_rows<R>(geometry: &Geometry, source: &[f32], visit: impl FnOnce(RowSource<'_>) -> R) -> R {
-    assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
-    let single = geometry.kernel == [1, 1] && geometry.stride == 1 && geometry.padding == 0;
-    if geometry.covers_input() || single {
-        let depth = geometry.kernel[0] * geometry.kernel[1] * geometry.source.channels;
-        return visit(RowSource::Dense(Dense::new(source, depth)));
-    }
-    let taps = geometry.taps();
-    visit(RowSource::Gather(Gather {
-        source,
-        shape: geometry.source,
-        images: geometry.images,
-        height: geometry.target.height,
-        width: geometry.target.width,
-        step: geometry.stride,
-        taps: &taps,
-    }))
-}
-
-enum RowSource<'a> {
-    Dense(Dense<'a>),
-    Gather(Gather<'a>),
-}
-
-impl Rows for RowSource<'_> {
-    fn count(&self) -> usize {
-        match self {
-            RowSource::Dense(rows) => rows.count(),
-            RowSource::Gather(rows) => rows.count(),
+/// Calls `$body` with the forward pass's rows; for a linear layer or a 1 x 1 convolution they are the activations
+/// themselves.
+macro_rules! with_rows {
+    ($geometry:expr, $source:expr, |$rows:ident| $body:expr) => {{
+        let (geometry, source): (&Geometry, &[f32]) = ($geometry, $source);
+        assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
+        let single = geometry.kernel == [1, 1] && geometry.stride == 1 && geometry.padding == 0;
+        if geometry.covers_input() || single {
+            let depth = geometry.kernel[0] * geometry.kernel[1] * geometry.source.channels;
+            let $rows = &Dense::new(source, depth);
+            $body
+        } else {
+            let $rows = &Gather {
+                source,
+                shape: geometry.source,
+                images: geometry.images,
+                height: geometry.target.height,
+                width: geometry.target.width,
+                step: geometry.stride,
+                taps: &geometry.taps(),
+            };
+            $body
         }
-    }
-
-    fn depth(&self) -> usize {
-        match self {
-            RowSource::Dense(rows) => rows.depth(),
-            RowSource::Gather(rows) => rows.depth(),
-        }
-    }
-
-    fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]) {
-        match self {
-            RowSource::Dense(rows) => rows.copy(row, range, target),
-            RowSource::Gather(rows) => rows.copy(row, range, target),
-        }
-    }
-
-    fn lent<'a>(&'a self, row: usize, range: Range<usize>, room: &'a mut [f32]) -> &'a [f32] {
-        match self {
-            RowSource::Dense(rows) => rows.lent(row, range, room),
-            RowSource::Gather(rows) => rows.lent(row, range, room),
-        }
-    }
+    }};
 }
 
 /// Panels for the weights of a forward pass.
@@ -143,17 +140,17 @@ pub(crate) fn forward(
     target: &mut [f32],
 ) -> Option<usize> {
     assert_eq!(target.len(), geometry.target_len(), "output of {geometry:?}");
-    with_rows(geometry, source, |rows| {
-        let shape = forward_panels(pool, precision, geometry);
-        finished::product(pool, &rows, shape, panels, epilogue, moments, target)
-    })
+    let shape = forward_panels(pool, precision, geometry);
+    with_rows!(geometry, source, |rows| finished::product(
+        pool, rows, shape, panels, epilogue, moments, target
+    ))
 }
 
 /// Floats that [`input_gradient`] needs for packed weights.
 pub(crate) fn input_gradient_panels_len(pool: &Pool, precision: Precision, geometry: &Geometry) -> usize {
     if geometry.covers_input() {
-        let shape = Panels::new(pool.isa(), precision, geometry.target.channels, geometry.source.elements());
-        return shape.len();
+        let shape = Panels::new(pool.isa(), precision, geometry.target.channels, geometry.images);
+        return shape.len() + geometry.source_len();
     }
     let phases = geometry.phases();
     let taps = phases.iter().map(|phase| phase.taps.len()).max().unwrap_or(0);
@@ -179,12 +176,20 @@ pub(crate) fn input_gradient(
     assert_eq!(d_source.len(), geometry.source_len(), "input gradient of {geometry:?}");
     let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
     if geometry.covers_input() {
-        // Each image's gradient is one row, as long as the whole input.
-        let columns = geometry.source.elements();
-        let shape = Panels::new(pool.isa(), precision, outputs, columns);
-        shape.pack_transposed(pool, weights, &[0], panels);
-        let rows = Dense::new(d_target, outputs);
-        product(pool, &rows, shape, panels, d_source, |row| row * columns, store);
+        // Far more weights than gradients: they are read as they lie, and the product `[elements, images]` turned around.
+        let (elements, images) = (geometry.source.elements(), geometry.images);
+        let shape = Panels::new(pool.isa(), precision, outputs, images);
+        let (panels, turned) = panels.split_at_mut(shape.len());
+        let turned = &mut turned[..geometry.source_len()];
+        shape.pack_transposed(pool, d_target, &[0], panels);
+        let rows = Dense::new(weights, outputs);
+        product(pool, &rows, shape, panels, turned, |row| row * images, Store::Replace);
+        let turned = &*turned;
+        pool.run_chunks(d_source, elements, |image, d_source| {
+            for (d_source, values) in d_source.iter_mut().zip(turned.chunks_exact(images)) {
+                *d_source = if store == Store::Add { *d_source + values[image] } else { values[image] };
+            }
+        });
         return;
     }
     let phases = geometry.phases();
@@ -214,18 +219,27 @@ pub(crate) fn input_gradient(
     }
 }
 
-/// `d_weights += transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`.
+/// Floats of workspace that [`weight_gradient`] needs.
+pub(crate) fn weight_gradient_workspace_len(pool: &Pool, precision: Precision, geometry: &Geometry) -> usize {
+    let rows = geometry.images * geometry.target.positions();
+    outer_workspace_len(pool.isa(), precision, rows, geometry.target.channels)
+}
+
+/// `d_weights += transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`;
+/// `workspace` is [`weight_gradient_workspace_len`] floats.
 pub(crate) fn weight_gradient(
     pool: &Pool,
     precision: Precision,
     geometry: &Geometry,
     source: &[f32],
     d_target: &[f32],
+    workspace: &mut [f32],
     d_weights: &mut [f32],
 ) {
-    with_rows(geometry, source, |rows| {
-        outer_product(pool, precision, &rows, d_target, geometry.target.channels, d_weights, Store::Add);
-    });
+    let (outputs, store) = (geometry.target.channels, Store::Add);
+    with_rows!(geometry, source, |rows| outer_product(
+        pool, precision, rows, d_target, outputs, workspace, d_weights, store
+    ));
 }
 
 #[cfg(test)]
@@ -315,7 +329,9 @@ mod tests {
                 }
                 let start = numbers.vector(weights.len());
                 let mut actual = start.clone();
-                weight_gradient(&pool, precision, &geometry, &source, &d_target, &mut actual);
+                let len = weight_gradient_workspace_len(&pool, precision, &geometry);
+                let work = &mut vec![f32::NAN; len];
+                weight_gradient(&pool, precision, &geometry, &source, &d_target, work, &mut actual);
                 let expected: Vec<f32> = d_weights.iter().zip(&start).map(|(a, b)| a + b).collect();
                 assert_close(&actual, &expected, geometry.images * geometry.target.positions());
             }
