@@ -40,6 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         rule: Rule::OtherFolds,
         fars: vec![1e-2, 1e-3, 1e-4],
         bootstrap: eval::interval::Bootstrap::default(),
+        set_rule: None,
     };
     let mut sections = evaluation_sections(&Evaluation::of(&protocol, &vectors, &settings)?);
     let loss = (0..600).map(|step| (f64::from(step * 40), 3.0 + 19.0 * (-f64::from(step) / 120.0).exp()));

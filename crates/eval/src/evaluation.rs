@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::aside::write_aside;
 use crate::calibration::Calibration;
+use crate::embeddings::SetRule;
 use crate::feature::FeatureRule;
 use crate::groups::Groups;
 use crate::histogram::Histogram;
-use crate::interval::{Bootstrap, Interval, People};
-use crate::operating::{OperatingPoint, operating_points};
+use crate::interval::{Bootstrap, Interval};
+use crate::operating::{OperatingPoint, points_by};
 use crate::protocol::{FoldOrigin, Kind, MissingImages, NameTable, Protocol};
+use crate::replicates::Replicates;
 use crate::roc::{EqualErrorRate, FarTooFine, Roc, RocPoint};
 use crate::scores::{Scores, ScoresError};
 use crate::vectors::Vectors;
@@ -19,7 +21,8 @@ use crate::verification::{Rule, Verification, VerificationError, Verifier};
 
 /// Version of the layout of `evaluation.json`. It changes whenever a field is renamed, removed or changes meaning.
 ///
-/// Schema 2 added `operating_points`, `calibration` and `groups`.
+/// Schema 2 added `operating_points`, `calibration` and `groups`; `pairs_together` and `set_rule` came later and may be
+/// absent.
 pub const SCHEMA: u32 = 2;
 
 /// Bins of the histograms: cosines in steps of 0.02.
@@ -40,6 +43,8 @@ pub struct Settings {
     pub fars: Vec<f64>,
     /// How intervals are made.
     pub bootstrap: Bootstrap,
+    /// How the images of a set became one vector, for the record; `None` where each image is on its own.
+    pub set_rule: Option<SetRule>,
 }
 
 impl Settings {
@@ -159,6 +164,13 @@ pub struct Evaluation {
     pub groups: Option<Groups>,
     /// How the intervals were made: percentiles of replicates that resample people.
     pub bootstrap: Bootstrap,
+    /// Of a long list: the most pairs, neighbours in score, that a replicate weighs together. Accuracies and false accept
+    /// rates of replicates are off by at most so many pairs; no other figure is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairs_together: Option<usize>,
+    /// How several images of a set, such as a video, became one vector; absent where each image is on its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_rule: Option<SetRule>,
 }
 
 /// 1, 2 and 5 times each power of ten, from the finest rate that the impostors resolve to 1.
@@ -198,10 +210,20 @@ impl Evaluation {
         let scores = Scores::of_pairs(&cosines, &protocol.pairs)?;
         let roc = scores.roc();
         let verification = verifier.verify();
-        let people = People::of(protocol);
+        let replicates = match settings.rule {
+            // Its scores differ from fold to fold.
+            Rule::SphereFace => Replicates::of_pairs(protocol, &cosines, &scores),
+            _ => Replicates::of(protocol, &cosines, &scores),
+        };
+        let verifier = match replicates.together() {
+            Some(_) => {
+                Verifier::of_items(settings.rule, &replicates.pairs, protocol.folds, &replicates.cosines)?
+            }
+            None => verifier,
+        };
         let band_fars = round_fars(protocol.count(Kind::Impostor));
-        let intervals = people.intervals(&settings.bootstrap, |weights| {
-            let roc = scores.weighted_roc(weights);
+        let intervals = replicates.people.intervals(&settings.bootstrap, |weights| {
+            let roc = replicates.scores.weighted_roc(weights);
             let of_roc = |figure: &dyn Fn(&Roc) -> f64| roc.as_ref().map(figure);
             let mut figures = vec![
                 verifier.weighted_accuracy(weights),
@@ -228,7 +250,7 @@ impl Evaluation {
             protocol: ProtocolSummary {
                 file: protocol.name.clone(),
                 images: protocol.images.len(),
-                people: people.count(),
+                people: replicates.people.count(),
                 genuine: protocol.count(Kind::Genuine),
                 impostor: protocol.count(Kind::Impostor),
                 folds: protocol.folds,
@@ -243,10 +265,12 @@ impl Evaluation {
             band: band.collect(),
             genuine: Histogram::of(scores.of_kind(Kind::Genuine), BINS),
             impostor: Histogram::of(scores.of_kind(Kind::Impostor), BINS),
-            operating_points: operating_points(protocol, &scores, &settings.fars, &settings.bootstrap),
+            operating_points: points_by(protocol, &scores, &replicates, &settings.fars, &settings.bootstrap),
             calibration: Calibration::of(protocol, &cosines),
             groups: None,
             bootstrap: settings.bootstrap,
+            pairs_together: replicates.together(),
+            set_rule: settings.set_rule,
             verification,
         })
     }

@@ -48,38 +48,62 @@ pub struct Interval {
 pub struct People {
     count: usize,
     /// The two people of each pair; one twice for a genuine pair.
-    pairs: Vec<(usize, usize)>,
+    pairs: Vec<(u32, u32)>,
+    /// Where some pairs are weighed together: what each pair belongs to.
+    together: Option<Together>,
+}
+
+#[derive(Clone, Debug)]
+struct Together {
+    /// Number of items.
+    count: usize,
+    /// The item of each pair.
+    items: Vec<u32>,
 }
 
 impl People {
     /// The people behind each pair of a protocol.
     pub fn of(protocol: &Protocol) -> Self {
         let (people, count) = protocol.people();
-        let pairs = protocol.pairs.iter().map(|pair| (people[pair.first], people[pair.second])).collect();
-        Self { count, pairs }
+        let person = |row: usize| people[row] as u32;
+        let pairs = protocol.pairs.iter().map(|pair| (person(pair.first), person(pair.second))).collect();
+        Self { count, pairs, together: None }
+    }
+
+    /// The people behind items of several pairs: `items` names that of each pair in `order`, and a weight is the sum of
+    /// those of its pairs.
+    pub(crate) fn of_pairs_together(
+        protocol: &Protocol,
+        order: impl Iterator<Item = usize>,
+        items: Vec<u32>,
+        count: usize,
+    ) -> Self {
+        let whole = Self::of(protocol);
+        let pairs = order.map(|pair| whole.pairs[pair]).collect();
+        Self { count: whole.count, pairs, together: Some(Together { count, items }) }
     }
 
     /// The people behind each scored pair.
     pub fn of_scored(pairs: &ScoredPairs) -> Self {
         let mut numbers = HashMap::new();
         let mut number = |person| {
-            let next = numbers.len();
+            let next = numbers.len() as u32;
             *numbers.entry(person).or_insert(next)
         };
         let rows = pairs.rows.iter().map(|row| (row.first_person.as_str(), row.second_person.as_str()));
         let pairs = rows.map(|(first, second)| (number(first), number(second))).collect();
-        Self { count: numbers.len(), pairs }
+        Self { count: numbers.len(), pairs, together: None }
     }
 
     /// One person behind each item, such as a probe: it counts as often as the person was drawn.
     pub fn of_items<T: Eq + std::hash::Hash>(people: impl IntoIterator<Item = T>) -> Self {
         let mut numbers = HashMap::new();
         let items = people.into_iter().map(|person| {
-            let next = numbers.len();
+            let next = numbers.len() as u32;
             *numbers.entry(person).or_insert(next)
         });
         let pairs = items.map(|number| (number, number)).collect();
-        Self { count: numbers.len(), pairs }
+        Self { count: numbers.len(), pairs, together: None }
     }
 
     /// Number of people.
@@ -87,7 +111,7 @@ impl People {
         self.count
     }
 
-    /// Weight of each pair in one replicate.
+    /// Weight of each pair, or of each item of several pairs, in one replicate.
     pub fn draw(&self, seed: u64, replicate: u64) -> Vec<u64> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(replicate);
@@ -95,10 +119,16 @@ impl People {
         for _ in 0..self.count {
             drawn[random.random_range(0..self.count)] += 1;
         }
-        let weight = |&(first, second): &(usize, usize)| {
-            if first == second { drawn[first] } else { drawn[first] * drawn[second] }
+        let weight = |&(first, second): &(u32, u32)| {
+            let (one, other) = (drawn[first as usize], drawn[second as usize]);
+            if first == second { one } else { one * other }
         };
-        self.pairs.iter().map(weight).collect()
+        let Some(together) = &self.together else { return self.pairs.iter().map(weight).collect() };
+        let mut sums = vec![0; together.count];
+        for (pair, &item) in self.pairs.iter().zip(&together.items) {
+            sums[item as usize] += weight(pair);
+        }
+        sums
     }
 
     /// Percentile intervals of several figures from the same replicates.

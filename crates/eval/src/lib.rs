@@ -27,6 +27,7 @@ pub mod identification;
 pub mod interval;
 pub mod operating;
 pub mod protocol;
+mod replicates;
 pub mod report;
 pub mod roc;
 pub mod scored;

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::Figure;
-use crate::interval::{Bootstrap, People};
-use crate::protocol::{Kind, Protocol};
+use crate::interval::Bootstrap;
+use crate::protocol::{Kind, Pair, Protocol};
+use crate::replicates::Replicates;
 use crate::scores::{Scores, Weights};
 
 /// A threshold that someone can work with.
@@ -43,18 +44,30 @@ pub fn operating_points(
     fars: &[f64],
     bootstrap: &Bootstrap,
 ) -> Vec<OperatingPoint> {
+    points_by(protocol, scores, &Replicates::of_pairs(protocol, &[], scores), fars, bootstrap)
+}
+
+/// As [`operating_points`], with intervals by given replicates.
+pub(crate) fn points_by(
+    protocol: &Protocol,
+    scores: &Scores,
+    replicates: &Replicates<'_>,
+    fars: &[f64],
+    bootstrap: &Bootstrap,
+) -> Vec<OperatingPoint> {
     let finest = 1.0 / protocol.count(Kind::Impostor) as f64;
     let fars: Vec<f64> = fars.iter().copied().filter(|&far| far >= finest).collect();
-    let of = |weights: Weights<'_>| -> Vec<Option<f64>> {
+    let of = |pairs: &[Pair], scores: &Scores, weights: Weights<'_>| -> Vec<Option<f64>> {
         let points = fars.iter().flat_map(|&far| {
             let everyone = threshold(scores, far, |pair| weights.of(pair));
-            let rates = elsewhere(protocol, scores, far, weights);
+            let rates = elsewhere(pairs, protocol.folds, scores, far, weights);
             [everyone, rates.map(|rates| rates.0), rates.map(|rates| rates.1)]
         });
         points.collect()
     };
-    let values = of(Weights::Once);
-    let intervals = People::of(protocol).intervals(bootstrap, of);
+    let values = of(&protocol.pairs, scores, Weights::Once);
+    let intervals =
+        replicates.people.intervals(bootstrap, |weights| of(&replicates.pairs, &replicates.scores, weights));
     let several = people_in_several_folds(protocol);
     let figure = |at: usize| values[at].map(|value| Figure { value, interval: intervals[at] });
     let point = |(index, &far): (usize, &f64)| {
@@ -94,12 +107,18 @@ fn threshold(scores: &Scores, far: f64, weight: impl Fn(usize) -> u64) -> Option
 }
 
 /// False and true accept rate over all folds, each at the threshold of its other folds.
-fn elsewhere(protocol: &Protocol, scores: &Scores, far: f64, weights: Weights<'_>) -> Option<(f64, f64)> {
-    if protocol.folds < 2 {
+fn elsewhere(
+    pairs: &[Pair],
+    folds: usize,
+    scores: &Scores,
+    far: f64,
+    weights: Weights<'_>,
+) -> Option<(f64, f64)> {
+    if folds < 2 {
         return None;
     }
-    let fold = |pair: usize| protocol.pairs[pair].fold;
-    let thresholds = (0..protocol.folds)
+    let fold = |pair: usize| pairs[pair].fold;
+    let thresholds = (0..folds)
         .map(|held| threshold(scores, far, |pair| if fold(pair) == held { 0 } else { weights.of(pair) }));
     let thresholds: Vec<f64> = thresholds.collect::<Option<_>>()?;
     let mut sums = [(0_u64, 0_u64); 2];

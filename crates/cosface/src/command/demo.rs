@@ -110,6 +110,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             rule: Rule::OtherFolds,
             fars: vec![0.1, 0.01],
             bootstrap: Bootstrap::default(),
+            set_rule: None,
         };
         let files = find_images(&protocol, &test_faces)?;
         let evaluation = evaluate(&mut embedder, &protocol, files, data::Fit::Exact, &settings)?;

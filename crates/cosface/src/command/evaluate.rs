@@ -23,6 +23,9 @@ use super::terminal::{self, Stage};
 /// Endings of image files.
 const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "pgm", "ppm", "pnm"];
 
+/// Longer lists of pairs are kept only where someone asks for them: a line takes some 90 bytes.
+const LISTED_PAIRS: usize = 1_000_000;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Model file
@@ -53,6 +56,9 @@ pub(crate) struct Arguments {
     /// Directory for evaluation.json, report.html, table.md and pairs.tsv
     #[arg(long)]
     out: PathBuf,
+    /// Write pairs.tsv also for more than a million pairs
+    #[arg(long)]
+    all_pairs: bool,
     /// How an image becomes a feature: image, concatenated or summed; the rule of the model card or of the embeddings
     /// unless given
     #[arg(long)]
@@ -91,6 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         rule: arguments.rule,
         fars: arguments.far.clone(),
         bootstrap: Bootstrap::default(),
+        set_rule: arguments.format.names_sets().then_some(arguments.set_rule),
     };
     settings.check()?;
     let mut protocol = arguments.format.read(&arguments.pairs)?;
@@ -112,9 +119,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(groups) = &groups {
         evaluation.add_groups(&protocol, &vectors, groups)?;
     }
-    let scored = ScoredPairs::of(&protocol, &vectors, settings.rule)?;
+    let listed = protocol.pairs.len() <= LISTED_PAIRS || arguments.all_pairs;
+    let scored = listed.then(|| ScoredPairs::of(&protocol, &vectors, settings.rule)).transpose()?;
     fs_err::create_dir_all(&arguments.out)?;
-    scored.write(&arguments.out.join("pairs.tsv"))?;
+    let listing = arguments.out.join("pairs.tsv");
+    match &scored {
+        Some(scored) => scored.write(&listing)?,
+        // That of an earlier evaluation would belong to other figures.
+        None if listing.exists() => fs_err::remove_file(&listing)?,
+        None => {}
+    }
     evaluation.write(&arguments.out.join("evaluation.json"))?;
     let title = format!("{} on {}", evaluation.model.name, protocol.name);
     let subtitle = match arguments.format.names_sets() {
@@ -125,6 +139,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         false => format!("model {}", evaluation.model.fingerprint),
     };
     let mut table = markdown(&[(&title, &evaluation)]);
+    if let Some(rule) = evaluation.set_rule {
+        table += &format!("\n{}\n", rule.in_words());
+    }
     if !evaluation.operating_points.is_empty() {
         table += &format!("\n{}", markdown_table(&thresholds(&evaluation)));
     }
@@ -132,9 +149,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         file.write_all(table.as_bytes())
     })?;
     let mut sections = evaluation_sections(&evaluation);
-    if let Some(files) = &files {
+    if let (Some(files), Some(scored)) = (&files, &scored) {
         // Before the last one, which says how all this was measured.
-        let hardest = hardest::section(&protocol, &scored, files)?;
+        let hardest = hardest::section(&protocol, scored, files)?;
         sections.insert(sections.len() - 1, hardest);
     }
     let report = Report { title, subtitle, sections };
@@ -143,6 +160,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !evaluation.operating_points.is_empty() {
         terminal::say("");
         terminal::say(&terminal::table(&thresholds(&evaluation)));
+    }
+    if scored.is_none() {
+        terminal::say(&format!(
+            "pairs.tsv, which compare reads, is left out for {} pairs, more than {LISTED_PAIRS}: --all-pairs writes it",
+            protocol.pairs.len()
+        ));
     }
     terminal::say(&format!("report: {}", arguments.out.join("report.html").display()));
     Ok(())

@@ -293,6 +293,7 @@ fn measure(recipe: &CheckedRecipe, model: &Model) -> anyhow::Result<BTreeMap<Str
         rule: Rule::OtherFolds,
         fars: vec![0.01],
         bootstrap: Bootstrap { replicates: 100, ..Bootstrap::default() },
+        set_rule: None,
     };
     let mut embedder = Embedder::new(model.clone(), Pool::new(recipe.recipe().run.threads)?)?;
     let evaluation: Evaluation =

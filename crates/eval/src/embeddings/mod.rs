@@ -13,6 +13,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::feature::FeatureRule;
 use crate::protocol::{MissingImages, Protocol};
 use crate::vectors::{Vectors, VectorsError};
@@ -35,7 +37,8 @@ pub struct Embeddings {
 }
 
 /// How the vectors of a set, such as the frames of a video, become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SetRule {
     /// The mean of the unit vectors: every frame has one vote.
     #[default]
@@ -53,6 +56,18 @@ impl SetRule {
         match self {
             Self::MeanOfUnits => "mean-of-units",
             Self::Mean => "mean",
+        }
+    }
+
+    /// The rule in a sentence.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::MeanOfUnits => {
+                "The images of a set became one vector: the mean of their unit vectors, so that every image has one vote."
+            }
+            Self::Mean => {
+                "The images of a set became one vector: the mean of their vectors as they are, so that a longer one counts for more."
+            }
         }
     }
 }

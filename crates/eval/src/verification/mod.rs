@@ -119,7 +119,7 @@ impl Verifier {
         if rule != Rule::SphereFace {
             return Self::from_scores(rule, protocol, &vectors.cosines(&protocol.pairs));
         }
-        check_folds(rule, protocol)?;
+        check_folds(rule, &protocol.pairs, protocol.folds)?;
         let scorings = (0..protocol.folds).map(|fold| {
             let centred = centred(vectors, protocol, fold)
                 .map_err(|source| VerificationError::Centred { fold: fold + 1, source })?;
@@ -139,8 +139,18 @@ impl Verifier {
     /// # Panics
     /// Where there is not one cosine for each pair.
     pub fn from_scores(rule: Rule, protocol: &Protocol, cosines: &[f64]) -> Result<Self, VerificationError> {
-        let scores = Scores::of_pairs(cosines, &protocol.pairs)?;
-        check_folds(rule, protocol)?;
+        Self::of_items(rule, &protocol.pairs, protocol.folds, cosines)
+    }
+
+    /// As [`Verifier::from_scores`] for pairs, or items that stand for several, of which kind and fold alone count.
+    pub(crate) fn of_items(
+        rule: Rule,
+        pairs: &[Pair],
+        folds: usize,
+        cosines: &[f64],
+    ) -> Result<Self, VerificationError> {
+        let scores = Scores::of_pairs(cosines, pairs)?;
+        check_folds(rule, pairs, folds)?;
         let scoring = match rule {
             Rule::OtherFolds | Rule::BestOnTest => {
                 Scoring { scores: cosines.to_vec(), search: Search::Exact(scores) }
@@ -152,7 +162,7 @@ impl Verifier {
             }
             Rule::SphereFace => return Err(VerificationError::NeedsVectors),
         };
-        Ok(Self { rule, pairs: protocol.pairs.clone(), folds: protocol.folds, scorings: vec![scoring] })
+        Ok(Self { rule, pairs: pairs.to_vec(), folds, scorings: vec![scoring] })
     }
 
     /// Accuracy over all folds.
@@ -238,16 +248,15 @@ impl Verifier {
     }
 }
 
-fn check_folds(rule: Rule, protocol: &Protocol) -> Result<(), VerificationError> {
-    let folds = protocol.folds;
+fn check_folds(rule: Rule, pairs: &[Pair], folds: usize) -> Result<(), VerificationError> {
     let elsewhere = |fold: usize, kind: Kind| {
-        protocol.pairs.iter().any(|pair| pair.kind == kind && (rule == Rule::BestOnTest || pair.fold != fold))
+        pairs.iter().any(|pair| pair.kind == kind && (rule == Rule::BestOnTest || pair.fold != fold))
     };
     if folds < 2 && rule != Rule::BestOnTest {
         return Err(VerificationError::TooFewFolds { rule, folds });
     }
     for fold in 0..folds {
-        if !protocol.pairs.iter().any(|pair| pair.fold == fold) {
+        if !pairs.iter().any(|pair| pair.fold == fold) {
             return Err(VerificationError::EmptyFold { fold: fold + 1 });
         }
         for missing in [Kind::Genuine, Kind::Impostor] {

@@ -80,5 +80,6 @@ pub(crate) fn settings() -> Settings {
         rule: Rule::OtherFolds,
         fars: vec![0.1, 0.01, 1e-6],
         bootstrap: eval::interval::Bootstrap { replicates: 200, ..Default::default() },
+        set_rule: None,
     }
 }
