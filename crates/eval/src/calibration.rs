@@ -1,5 +1,6 @@
 //! Scores to probabilities.
 
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{Kind, Protocol};
@@ -69,17 +70,15 @@ impl Logistic {
         // Scores around 0 and of size 1, so that the matrix of second derivatives is well conditioned.
         let mean = scored.iter().map(|(score, _)| score).sum::<f64>() / scored.len() as f64;
         let size = scored.iter().map(|(score, _)| (score - mean).abs()).fold(0.0, f64::max);
-        let items: Vec<(f64, f64, f64)> = scored
-            .iter()
-            .map(|&(score, kind)| match kind {
+        let items = || {
+            scored.iter().map(|&(score, kind)| match kind {
                 Kind::Genuine => ((score - mean) / size, (genuine + 1.0) / (genuine + 2.0), 0.5 / genuine),
                 Kind::Impostor => ((score - mean) / size, 1.0 / (impostor + 2.0), 0.5 / impostor),
             })
-            .collect();
+        };
         let loss = |slope: f64, offset: f64| -> f64 {
-            items
-                .iter()
-                .map(|&(x, target, weight)| {
+            items()
+                .map(|(x, target, weight)| {
                     let odds = slope * x + offset;
                     weight * (soft_plus(odds) - target * odds)
                 })
@@ -88,7 +87,7 @@ impl Logistic {
         let (mut slope, mut offset, mut current) = (0.0, 0.0, loss(0.0, 0.0));
         for _ in 0..STEPS {
             let (mut gradient, mut second) = ([0.0; 2], [0.0; 3]);
-            for &(x, target, weight) in &items {
+            for (x, target, weight) in items() {
                 let p = 1.0 / (1.0 + (-(slope * x + offset)).exp());
                 let (error, curve) = (weight * (p - target), weight * p * (1.0 - p));
                 gradient = [gradient[0] + error * x, gradient[1] + error];
@@ -125,13 +124,17 @@ impl Calibration {
             let pairs = cosines.iter().zip(&protocol.pairs).filter(|(_, pair)| keep(pair.fold));
             pairs.map(|(&score, pair)| (score, pair.kind)).collect()
         };
-        let of_all = Logistic::fit(&scored(&|_| true))?;
-        let mut odds = Vec::with_capacity(cosines.len());
-        for held in 0..protocol.folds {
-            let logistic = Logistic::fit(&scored(&|fold| fold != held))?;
-            let inside = scored(&|fold| fold == held);
-            odds.extend(inside.into_iter().map(|(score, kind)| (logistic.log_odds(score), kind)));
-        }
+        // The last is that of all pairs.
+        let fits: Vec<Logistic> = (0..=protocol.folds)
+            .into_par_iter()
+            .map(|held| Logistic::fit(&scored(&|fold| fold != held)))
+            .collect::<Option<_>>()?;
+        let of_all = *fits.last()?;
+        let odds: Vec<(f64, Kind)> = cosines
+            .iter()
+            .zip(&protocol.pairs)
+            .map(|(&score, pair)| (fits[pair.fold].log_odds(score), pair.kind))
+            .collect();
         let count = |kind| odds.iter().filter(|(_, of)| *of == kind).count() as f64;
         let (genuine, impostor) = (count(Kind::Genuine), count(Kind::Impostor));
         let weight = |kind| 0.5 / if kind == Kind::Genuine { genuine } else { impostor };

@@ -32,6 +32,7 @@ mod models;
 mod pairs;
 mod paper;
 mod photographs;
+mod protocols;
 mod real_faces;
 mod refusals;
 

@@ -125,6 +125,12 @@ fn trade_off(evaluation: &Evaluation, finest: f64) -> super::Figure {
         .iter()
         .map(|point| (point.far, 1.0 - point.tar))
         .filter(|(far, miss)| *far > 0.0 && *miss > 0.0);
+    let line: Vec<_> = line.collect();
+    let empty = if line.is_empty() {
+        " The model has no curve here: wherever an impostor pair is accepted, every genuine pair is."
+    } else {
+        ""
+    };
     // An end at 0 is not on the axis; half of one pair stands for it.
     let band = evaluation.band.iter().map(|band| {
         (band.far, (1.0 - band.tar.high).max(0.5 * missed), (1.0 - band.tar.low).max(0.5 * missed))
@@ -145,18 +151,14 @@ fn trade_off(evaluation: &Evaluation, finest: f64) -> super::Figure {
                 colour: Colour::Orange,
                 shape: Shape::Line(diagonal.to_vec()),
             },
-            Series {
-                name: evaluation.model.name.clone(),
-                colour: Colour::Blue,
-                shape: Shape::Line(line.collect()),
-            },
+            Series { name: evaluation.model.name.clone(), colour: Colour::Blue, shape: Shape::Line(line) },
         ],
         marks: Vec::new(),
     };
-    plot.draw(
+    plot.draw(&format!(
         "DET: the errors of the same curve against each other. Where it crosses the line of equal rates stands the equal \
-         error rate.",
-    )
+         error rate.{empty}"
+    ))
 }
 
 fn scores(evaluation: &Evaluation) -> Section {

@@ -69,19 +69,21 @@ fn open_set(name: &str, found: &Identification) -> Section {
         .iter()
         .map(|point| (point.fpir, point.fnir))
         .filter(|(fpir, fnir)| *fpir > 0.0 && *fnir > 0.0);
+    let line: Vec<_> = line.collect();
+    let empty = if line.is_empty() {
+        " There is no curve: at every threshold at which a probe of somebody else is a false positive, no mate is missed."
+    } else {
+        ""
+    };
     let plot = Plot {
         x: axis("False positive identification rate (FPIR)", 1.0 / found.non_mated as f64),
         y: axis("False negative identification rate (FNIR)", 1.0 / found.mated as f64),
-        series: vec![Series {
-            name: name.to_owned(),
-            colour: Colour::Blue,
-            shape: Shape::Line(line.collect()),
-        }],
+        series: vec![Series { name: name.to_owned(), colour: Colour::Blue, shape: Shape::Line(line) }],
         marks: Vec::new(),
     };
     let caption = format!(
         "DET: {} probes of people in the gallery, {} of others. A probe of somebody else is a false positive where its \
-         highest score reaches the threshold, whoever that is; a mate below it is missed, at whatever rank.",
+         highest score reaches the threshold, whoever that is; a mate below it is missed, at whatever rank.{empty}",
         found.mated, found.non_mated
     );
     let rows = found.at_fpir.iter().map(|read| match read {

@@ -149,6 +149,9 @@ impl Ranged for Places {
     }
 }
 
+/// What stands in a plot none of whose points has a place on its axes.
+const NOTHING: &str = "no point lies on these axes";
+
 impl Plot {
     /// Draws the plot in both sizes.
     pub fn draw(&self, caption: &str) -> Figure {
@@ -261,6 +264,16 @@ impl Plot {
                 .pos(Pos::new(anchor, VPos::Top));
             let (left, top) = chart.backend_coord(&(place, y_ends.1));
             root.draw(&Text::new(mark.name.clone(), (left + shift, top), style))?;
+        }
+        if self.points().all(|(x, y)| self.x.place(x).is_none() || self.y.place(y).is_none()) {
+            let (left, top) = chart.backend_coord(&(x_ends.0, y_ends.1));
+            let (right, bottom) = chart.backend_coord(&(x_ends.1, y_ends.0));
+            let style = ("sans-serif", f64::from(pixels(size.font)) * 1.24)
+                .into_text_style(&root)
+                .color(&INK)
+                .pos(Pos::new(HPos::Center, VPos::Center));
+            let middle = (i32::midpoint(left, right), i32::midpoint(top, bottom));
+            root.draw(&Text::new(NOTHING, middle, style))?;
         }
         root.present()
     }
