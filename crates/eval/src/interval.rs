@@ -172,3 +172,33 @@ pub(crate) fn quantile(ascending: &[f64], share: f64) -> f64 {
     let above = (below + 1).min(ascending.len() - 1);
     ascending[below] + step * (ascending[above] - ascending[below])
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::quantile;
+
+    #[derive(Deserialize)]
+    struct Golden {
+        quantiles: Quantiles,
+    }
+
+    #[derive(Deserialize)]
+    struct Quantiles {
+        values: Vec<f64>,
+        shares: Vec<f64>,
+        quantiles: Vec<f64>,
+    }
+
+    #[test]
+    fn quantiles_are_those_of_numpy() {
+        let golden: Golden =
+            serde_json::from_str(include_str!("../tests/golden/intervals.json")).expect("golden cases");
+        let Quantiles { values, shares, quantiles } = golden.quantiles;
+        for (&share, expected) in shares.iter().zip(quantiles) {
+            let found = quantile(&values, share);
+            assert!((found - expected).abs() < 1e-12, "{share}: {found} {expected}");
+        }
+    }
+}

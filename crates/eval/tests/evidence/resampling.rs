@@ -111,3 +111,36 @@ fn a_figure_that_few_replicates_define_has_no_interval() {
     assert_eq!(found[2], None);
     assert_eq!(found[1].map(|interval| (interval.low, interval.high)), Some((1.0, 1.0)));
 }
+
+#[derive(serde::Deserialize)]
+struct Golden {
+    means: Vec<MeanCase>,
+}
+
+#[derive(serde::Deserialize)]
+struct MeanCase {
+    name: String,
+    values: Vec<f64>,
+    low: f64,
+    high: f64,
+    deviation: f64,
+}
+
+#[test]
+fn intervals_of_means_are_those_of_scipy_s_percentile_bootstrap() {
+    let golden: Golden =
+        serde_json::from_str(include_str!("../golden/intervals.json")).expect("golden cases");
+    for case in golden.means {
+        let people = People::of_items(0..case.values.len());
+        let bootstrap = Bootstrap { replicates: 20_000, level: 0.9, ..Bootstrap::default() };
+        let found = people.intervals(&bootstrap, |weights| {
+            let Weights::Each(each) = weights else { unreachable!("replicates have weights") };
+            let sum: f64 = case.values.iter().zip(each).map(|(value, &weight)| value * weight as f64).sum();
+            vec![Some(sum / total(weights))]
+        });
+        let found = found[0].expect("defined");
+        // The end of 20,000 replicates has a standard error of sqrt(0.05 * 0.95 / 20,000) / 0.103 = 0.015 deviations.
+        let near = |found: f64, expected: f64| (found - expected).abs() < 0.06 * case.deviation;
+        assert!(near(found.low, case.low) && near(found.high, case.high), "{}: {found:?}", case.name);
+    }
+}
