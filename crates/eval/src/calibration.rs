@@ -94,13 +94,18 @@ impl Logistic {
                 second = [second[0] + curve * x * x, second[1] + curve * x, second[2] + curve];
             }
             let determinant = second[0] * second[2] - second[1] * second[1];
-            if gradient[0].hypot(gradient[1]) < 1e-12 || determinant <= 0.0 {
+            if determinant <= 0.0 {
                 break;
             }
             let step = [
                 (second[2] * gradient[0] - second[1] * gradient[1]) / determinant,
                 (second[0] * gradient[1] - second[1] * gradient[0]) / determinant,
             ];
+            // What the step gains is below what sums of so many terms can tell: the last one, and Newton's are then exact.
+            if gradient[0] * step[0] + gradient[1] * step[1] < 1e-14 {
+                (slope, offset) = (slope - step[0], offset - step[1]);
+                break;
+            }
             let mut share = 1.0;
             while loss(slope - share * step[0], offset - share * step[1]) > current && share > 1e-10 {
                 share /= 2.0;
