@@ -77,7 +77,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// What `evaluate` wrote, all of it by one run.
 fn read(directory: &Path) -> anyhow::Result<(Evaluation, ScoredPairs)> {
     let evaluation = Evaluation::read(&directory.join("evaluation.json"))?;
-    let pairs = ScoredPairs::read(&directory.join("pairs.tsv"))?;
+    let listing = directory.join("pairs.tsv");
+    ensure!(
+        listing.exists(),
+        "comparing needs every pair, and {} is not there: evaluate again, for more than a million pairs with --all-pairs",
+        listing.display()
+    );
+    let pairs = ScoredPairs::read(&listing)?;
     let count = |kind| pairs.rows.iter().filter(|row| row.kind == kind).count();
     let protocol = &evaluation.protocol;
     let agree = count(Kind::Genuine) == protocol.genuine

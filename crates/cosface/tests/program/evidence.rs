@@ -97,6 +97,9 @@ fn embeddings_alone_are_evaluated_and_two_models_compared() {
     cosface(["compare", &good, &bad, "--far", "0.1"]).refused(&["not of one evaluation", "bad"]);
     place.evaluate("bad.safetensors", "bad", &["--far", "0.5"]).success();
     cosface(["compare", &good, &bad, "--far", "0.001"]).refused(&["20 impostor pairs", "5e-2", "1e-3"]);
+    fs_err::remove_file(place.path("bad/pairs.tsv")).unwrap();
+    cosface(["compare", &good, &bad]).refused(&["bad/pairs.tsv", "is not there", "--all-pairs"]);
+    place.evaluate("bad.safetensors", "bad", &["--far", "0.5"]).success();
     place.evaluate("good.safetensors", "other", &["--rule", "insightface"]).success();
     cosface(["compare", &place.path("other"), &bad]).refused(&[
         "different rules",

@@ -202,7 +202,7 @@ impl Plot {
             .margin_right(pixels(28))
             .margin_bottom(pixels(size.font + 8))
             .x_label_area_size(pixels(size.font + 12))
-            .y_label_area_size(pixels(60))
+            .y_label_area_size(pixels(70))
             .build_cartesian_2d(
                 Places { ends: x_ends, ticks: self.x.ticks(x_ends, size.ticks.0) },
                 Places { ends: y_ends, ticks: self.y.ticks(y_ends, size.ticks.1) },

@@ -88,6 +88,8 @@ fn a_loss_that_is_not_finite_leaves_a_gap() {
     assert_eq!(lines(&plot(vec![(0.0, 9.0), (1.0, 5.0), (2.0, f64::NAN), (3.0, 4.0), (4.0, 4.0)])), 2);
     assert_eq!(lines(&plot(vec![(0.0, f64::NAN), (1.0, 0.0)])), 0);
     assert_eq!(lines(&plot(vec![])), 0);
+    let says_so = |points| plot(points).draw("").wide.contains("no point lies on these axes");
+    assert!(says_so(vec![]) && says_so(vec![(0.0, 0.0)]) && !says_so(vec![(0.0, 0.0), (1.0, 2.0)]));
 }
 
 #[test]
