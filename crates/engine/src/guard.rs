@@ -86,7 +86,7 @@ fn minimal_filtering_takes_less_time_than_the_definition() {
 #[test]
 #[ignore = "measures time, which only ratios make comparable; CI calls it by name"]
 fn pairs_of_bf16_take_less_time_than_f32_where_the_processor_multiplies_them() {
-    if Isa::detect() != Isa::Avx512Bf16 {
+    if Isa::detect() < Isa::Avx512Bf16 {
         return;
     }
     let (pool, geometry) = (Pool::new(1).unwrap(), geometry(2, 28, 128, 128, 3));

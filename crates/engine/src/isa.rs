@@ -14,11 +14,13 @@ pub enum Isa {
     Avx512,
     /// The same with products of bf16 pairs (`vdpbf16ps`).
     Avx512Bf16,
+    /// The same with products of bf16 tiles (`tdpbf16ps`).
+    Amx,
 }
 
 impl Isa {
     /// Every instruction set, the plainest first.
-    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16];
+    pub const ALL: [Isa; 5] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16, Isa::Amx];
 
     /// The best instruction set of this processor.
     #[must_use]
@@ -43,8 +45,10 @@ impl Isa {
             }
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Bf16 => Isa::Avx512.is_available() && is_x86_feature_detected!("avx512bf16"),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => Isa::Avx512Bf16.is_available() && crate::amx::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 => false,
+            Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => false,
         }
     }
 
@@ -56,6 +60,7 @@ impl Isa {
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
             Isa::Avx512Bf16 => "avx512bf16",
+            Isa::Amx => "amx",
         }
     }
 }
@@ -70,7 +75,7 @@ impl fmt::Display for Isa {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IsaError {
     /// No instruction set has this name.
-    #[error("unknown instruction set, expected portable, avx2, avx512 or avx512bf16: {0}")]
+    #[error("unknown instruction set, expected portable, avx2, avx512, avx512bf16 or amx: {0}")]
     Unknown(String),
     /// The processor cannot execute it.
     #[error("this processor cannot execute the instruction set: {0}")]
@@ -91,8 +96,8 @@ impl FromStr for Isa {
 
 /// Calls `$body`, an `#[inline(always)]` function, compiled for the instruction set `$isa`.
 ///
-/// The loops of `$body` are vectorised by the compiler once for each instruction set; `Avx512Bf16`, whose one
-/// instruction no compiler finds in a loop, takes the code of `Avx512`. An `Isa` other than
+/// The loops of `$body` are vectorised by the compiler once for each instruction set; `Avx512Bf16` and `Amx`, whose
+/// products no compiler finds in a loop, take the code of `Avx512`. An `Isa` other than
 /// `Portable` reaches a kernel only through [`Isa::detect`] or `Isa::from_str`, which ask the processor.
 macro_rules! by_isa {
     ($isa:expr, $body:path, ($($argument:ident : $type:ty),* $(,)?)) => {{
@@ -115,7 +120,9 @@ macro_rules! by_isa {
             $crate::isa::Isa::Avx2 => unsafe { avx2($($argument),*) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            $crate::isa::Isa::Avx512 | $crate::isa::Isa::Avx512Bf16 => unsafe { avx512($($argument),*) },
+            $crate::isa::Isa::Avx512 | $crate::isa::Isa::Avx512Bf16 | $crate::isa::Isa::Amx => unsafe {
+                avx512($($argument),*)
+            },
             #[cfg(not(target_arch = "x86_64"))]
             _ => $body($($argument),*),
         };

@@ -1,5 +1,6 @@
 //! Runs a network on the processor: plans, kernels, the margin head and the optimizer.
 
+mod amx;
 mod buffer;
 mod crew;
 mod gemm;

@@ -179,6 +179,15 @@ mod shared {
             Shared { start: self.start.wrapping_add(count), len: self.len - count, ..*self }
         }
 
+        /// The first element of `range`, none of whose elements another live reference may cover while it is used.
+        ///
+        /// # Panics
+        /// When `range` reaches past the slice.
+        pub(crate) fn pointer(&self, range: Range<usize>) -> *mut T {
+            assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {}", self.len);
+            self.start.wrapping_add(range.start)
+        }
+
         /// The elements of `range`.
         ///
         /// # Panics

@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     /// Operands of the products of the network and the head
     #[arg(long, value_enum, default_value_t = Operands::Auto)]
     precision: Operands,
-    /// Instruction set: portable, avx2, avx512 or avx512bf16; the best one unless given
+    /// Instruction set: portable, avx2, avx512, avx512bf16 or amx; the best one unless given
     #[arg(long)]
     isa: Option<Isa>,
     /// Only this row of head; each in a process of its own, so that its peak of memory is its own, unless given

@@ -215,11 +215,14 @@ macro_rules! by_format {
             #[cfg(target_arch = "x86_64")]
             ($crate::isa::Isa::Avx512, Precision::Bf16) => avx512::<Pairs>($($argument),*),
             #[cfg(target_arch = "x86_64")]
-            ($crate::isa::Isa::Avx512Bf16, Precision::Bf16) => avx512_bf16($($argument),*),
-            #[cfg(target_arch = "x86_64")]
-            ($crate::isa::Isa::Avx512 | $crate::isa::Isa::Avx512Bf16, Precision::F32) => {
-                avx512::<Floats>($($argument),*)
+            ($crate::isa::Isa::Avx512Bf16 | $crate::isa::Isa::Amx, Precision::Bf16) => {
+                avx512_bf16($($argument),*)
             }
+            #[cfg(target_arch = "x86_64")]
+            (
+                $crate::isa::Isa::Avx512 | $crate::isa::Isa::Avx512Bf16 | $crate::isa::Isa::Amx,
+                Precision::F32,
+            ) => avx512::<Floats>($($argument),*),
             #[cfg(target_arch = "x86_64")]
             ($crate::isa::Isa::Portable, Precision::F32) => $body::<[f32; 8], Floats>($($argument),*),
             #[cfg(target_arch = "x86_64")]

@@ -21,6 +21,8 @@ pub(crate) use format::{APART, Floats, Format, Pairs, by_format};
 pub(crate) use panels::{Panel, Panels};
 use tile::{A_STRIDE, Layout, MAX_ROWS, Tile};
 pub(crate) use tile::{BLOCK, Registers};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use vector::first_lanes;
 pub(crate) use vector::{MAX_LANES, Vector, by_vector};
 
 use std::ops::Range;

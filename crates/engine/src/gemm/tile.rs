@@ -61,7 +61,7 @@ impl Registers {
         match isa {
             Isa::Portable => Registers { rows: 4, lanes: 8 },
             Isa::Avx2 => Registers { rows: 6, lanes: 8 },
-            Isa::Avx512 | Isa::Avx512Bf16 => Registers { rows: 14, lanes: 16 },
+            Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => Registers { rows: 14, lanes: 16 },
         }
     }
 }
@@ -220,11 +220,11 @@ mod kernels {
                 #[cfg(target_arch = "x86_64")]
                 (Isa::Avx2, Precision::Bf16) => avx2::<Pairs>(tile),
                 #[cfg(target_arch = "x86_64")]
-                (Isa::Avx512 | Isa::Avx512Bf16, Precision::F32) => avx512::<Floats>(tile),
+                (Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx, Precision::F32) => avx512::<Floats>(tile),
                 #[cfg(target_arch = "x86_64")]
                 (Isa::Avx512, Precision::Bf16) => avx512::<Pairs>(tile),
                 #[cfg(target_arch = "x86_64")]
-                (Isa::Avx512Bf16, Precision::Bf16) => avx512_bf16(tile),
+                (Isa::Avx512Bf16 | Isa::Amx, Precision::Bf16) => avx512_bf16(tile),
                 (_, Precision::F32) => dispatch::<[f32; 8], Floats, 4>(tile),
                 (_, Precision::Bf16) => dispatch::<[f32; 8], Pairs, 4>(tile),
             }

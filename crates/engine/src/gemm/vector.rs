@@ -258,7 +258,9 @@ macro_rules! by_vector {
             #[cfg(target_arch = "x86_64")]
             $crate::isa::Isa::Avx2 => avx2($($argument),*),
             #[cfg(target_arch = "x86_64")]
-            $crate::isa::Isa::Avx512 | $crate::isa::Isa::Avx512Bf16 => avx512($($argument),*),
+            $crate::isa::Isa::Avx512 | $crate::isa::Isa::Avx512Bf16 | $crate::isa::Isa::Amx => {
+                avx512($($argument),*)
+            }
             $crate::isa::Isa::Portable => $body::<[f32; 8]>($($argument),*),
             #[cfg(not(target_arch = "x86_64"))]
             _ => $body::<[f32; 8]>($($argument),*),

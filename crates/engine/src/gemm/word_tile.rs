@@ -388,7 +388,8 @@ mod kernels {
     pub(super) fn most_rows(isa: Isa, precision: Precision) -> usize {
         match (isa, precision) {
             (Isa::Avx2, Precision::F32) => 6,
-            (Isa::Avx512 | Isa::Avx512Bf16, Precision::F32) | (Isa::Avx512Bf16, Precision::Bf16) => 14,
+            (Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx, Precision::F32)
+            | (Isa::Avx512Bf16 | Isa::Amx, Precision::Bf16) => 14,
             (Isa::Portable, _) | (_, Precision::Bf16) => 4,
         }
     }
@@ -404,10 +405,10 @@ mod kernels {
             (Isa::Avx2, Precision::F32) => unsafe { avx2(tile) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            (Isa::Avx512 | Isa::Avx512Bf16, Precision::F32) => unsafe { avx512(tile) },
+            (Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx, Precision::F32) => unsafe { avx512(tile) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            (Isa::Avx512Bf16, Precision::Bf16) => unsafe { avx512_bf16(tile) },
+            (Isa::Avx512Bf16 | Isa::Amx, Precision::Bf16) => unsafe { avx512_bf16(tile) },
             (_, Precision::F32) => by_height!(Portable<false>, tile, [4 3 2 1]),
             (_, Precision::Bf16) => by_height!(Portable<true>, tile, [4 3 2 1]),
         }

@@ -5,6 +5,7 @@ use super::dense;
 use super::direct;
 use super::epilogue::Epilogue;
 use super::finished;
+use super::flat;
 use super::geometry::Geometry;
 use super::winograd::{self, Direction, Filters};
 use crate::gemm::{Registers, Store};
@@ -24,6 +25,8 @@ pub(crate) enum Algorithm {
     Direct,
     /// By minimal filtering, [`winograd`].
     Winograd,
+    /// As a product of tiles of a map laid end to end, [`flat`].
+    Flat,
 }
 
 /// Whether weights are rearranged once or for every batch.
@@ -53,6 +56,9 @@ impl Algorithm {
     /// With few channels the transforms of activations, which
     /// this does not count, weigh more than the products.
     fn of(pool: &Pool, geometry: &Geometry, weights: Weights, precision: Precision) -> Algorithm {
+        if flat::applies(pool.isa(), precision, geometry) {
+            return Algorithm::Flat;
+        }
         let channels = geometry.source.channels.min(geometry.target.channels);
         if !winograd::applies(geometry) || channels < 16 {
             return Algorithm::Direct;
@@ -77,6 +83,7 @@ pub(crate) fn forward_weights_len(pool: &Pool, method: Method, geometry: &Geomet
     match method.algorithm {
         Algorithm::Direct => direct::forward_panels(pool, method.precision, geometry).len(),
         Algorithm::Winograd => filters(pool, method.precision, geometry, Direction::Forward).len(),
+        Algorithm::Flat => flat::forward_weights_len(geometry),
     }
 }
 
@@ -99,13 +106,14 @@ pub(crate) fn rearrange_forward(
             filters(pool, method.precision, geometry, Direction::Forward)
                 .transform(pool, weights, rearranged);
         }
+        Algorithm::Flat => flat::rearrange_forward(pool, geometry, weights, rearranged),
     }
 }
 
 /// Floats of workspace that [`forward`] needs.
 pub(crate) fn forward_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
     match method.algorithm {
-        Algorithm::Direct => 0,
+        Algorithm::Direct | Algorithm::Flat => 0,
         Algorithm::Winograd => {
             let shape = filters(pool, method.precision, geometry, Direction::Forward);
             winograd::convolve_workspace_len(pool, geometry, shape)
@@ -145,6 +153,10 @@ pub(crate) fn forward(
             epilogue.after.apply_to_all(pool, channels, target);
             None
         }
+        Algorithm::Flat => {
+            flat::forward(pool, geometry, source, rearranged, epilogue, target);
+            None
+        }
     };
     finished::measured(pool, done, moments, channels, target)
 }
@@ -169,6 +181,9 @@ pub(crate) fn gradients_workspace_len(pool: &Pool, method: Method, geometry: &Ge
             let shape = filters(pool, precision, geometry, Direction::Backward);
             let input = shape.len() + winograd::convolve_workspace_len(pool, geometry, shape);
             input.max(winograd::workspace_len(pool, precision, geometry))
+        }
+        Algorithm::Flat => {
+            flat::input_gradient_workspace_len(geometry).max(flat::weight_gradient_workspace_len(geometry))
         }
     }
 }
@@ -219,6 +234,11 @@ pub(crate) fn gradients(
             let (filters, workspace) = workspace.split_at_mut(shape.len());
             shape.transform(pool, weights, filters);
             winograd::convolve(pool, geometry, d_target, shape, filters, None, workspace, d_source, store);
+        }
+        Algorithm::Flat => {
+            flat::weight_gradient(pool, geometry, source, d_target, workspace, d_weights);
+            let Some((d_source, store)) = d_source else { return };
+            flat::input_gradient(pool, geometry, d_target, weights, workspace, d_source, store);
         }
     }
 }

@@ -1,0 +1,618 @@
+//! Convolutions in bf16 by AMX, on maps whose positions are laid end to end: the rows that a tap meets are then a matrix
+//! as it lies, and nothing is gathered. See `map` for the layout.
+
+mod map;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod pack;
+mod weight_gradient;
+
+pub(crate) use weight_gradient::{weight_gradient, weight_gradient_workspace_len};
+
+use std::ops::Range;
+
+use net::Shape;
+
+use map::{Grid, Map, Slab};
+
+use super::column;
+use super::epilogue::Epilogue;
+use super::geometry::{Geometry, Phase, Tap};
+use crate::amx::{self, BLOCK, Block, Run, TILE};
+use crate::gemm::words::{as_words, words_of};
+use crate::gemm::{Store, Vector, by_vector};
+use crate::isa::Isa;
+use crate::pool::{Pool, Shared};
+use crate::precision::Precision;
+
+/// Bytes of planes of a slab: they stay in the second-level cache.
+const SLAB_BYTES: usize = 768 * 1024;
+/// Slabs, or slabs and groups of columns, for each thread.
+const TASKS_OF_THREAD: usize = 2;
+/// Grid positions of a slab, below which its columns are shared rather than its rows.
+const FEW_POSITIONS: usize = 128;
+
+/// Whether convolutions are computed here at all.
+pub(crate) fn applies(isa: Isa, precision: Precision, geometry: &Geometry) -> bool {
+    isa == Isa::Amx && precision == Precision::Bf16 && !geometry.covers_input()
+}
+
+/// Which way weights are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    /// Depth over inputs, columns of outputs.
+    Forward,
+    /// The other way round.
+    Backward,
+}
+
+/// Channels of one side and the other of a product with weights, `[taps, in, out]`.
+#[derive(Clone, Copy, Debug)]
+struct Filters {
+    direction: Direction,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Filters {
+    fn of(geometry: &Geometry, direction: Direction) -> Filters {
+        Filters { direction, inputs: geometry.source.channels, outputs: geometry.target.channels }
+    }
+
+    /// Channels in depth and across.
+    fn sides(&self) -> [usize; 2] {
+        match self.direction {
+            Direction::Forward => [self.inputs, self.outputs],
+            Direction::Backward => [self.outputs, self.inputs],
+        }
+    }
+
+    fn panels(&self) -> usize {
+        self.sides()[1].div_ceil(BLOCK)
+    }
+
+    /// Packs the panels, `[panel][depth of all runs][BLOCK]`, for the depth that `runs` cut.
+    fn pack(&self, pool: &Pool, runs: &[(Run, Vec<&Tap>)], weights: &[f32], words: &mut [u32]) {
+        let panel_words = depth_words(runs) * BLOCK;
+        pool.run_chunks(&mut words[..self.panels() * panel_words], panel_words, |panel, words| {
+            let mut rest = words;
+            for (run, taps) in runs {
+                let (words, after) = std::mem::take(&mut rest).split_at_mut(run.steps * TILE * BLOCK);
+                rest = after;
+                #[expect(unsafe_code, reason = "calls functions of an instruction set")]
+                // SAFETY: a processor with AMX has AVX-512 with BF16.
+                unsafe {
+                    match self.direction {
+                        Direction::Forward => self.pack_rows(panel, taps, weights, words),
+                        Direction::Backward => self.pack_columns(panel, taps, weights, words),
+                    }
+                }
+            }
+        });
+    }
+
+    /// Depth over taps and inputs: words of two rows of weights.
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    fn pack_rows(&self, panel: usize, taps: &[&Tap], weights: &[f32], words: &mut [u32]) {
+        let (first, outputs) = (panel * BLOCK, self.outputs);
+        let columns = BLOCK.min(outputs - first);
+        let row = |element: usize| match taps.get(element / self.inputs) {
+            Some(tap) => {
+                let row = tap.index * self.inputs + element % self.inputs;
+                &weights[row * outputs + first..][..columns]
+            }
+            None => &[],
+        };
+        for (index, words) in words.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+            pack::interleave(row(2 * index), row(2 * index + 1), words);
+        }
+    }
+
+    /// Depth over taps and outputs: words along the rows of weights, transposed.
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    fn pack_columns(&self, panel: usize, taps: &[&Tap], weights: &[f32], words: &mut [u32]) {
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        let depth = taps.len() * outputs;
+        let mut copies = [[0.0f32; 2 * TILE]; TILE];
+        for (step, words) in words.chunks_exact_mut(TILE * BLOCK).enumerate() {
+            let elements = step * 2 * TILE..(step * 2 * TILE + 2 * TILE).min(depth);
+            for half in 0..BLOCK / TILE {
+                let first = panel * BLOCK + half * TILE;
+                let mut rows: [&[f32]; TILE] = [&[]; TILE];
+                if elements.start / outputs == (elements.end - 1) / outputs {
+                    let (tap, output) = (taps[elements.start / outputs], elements.start % outputs);
+                    for (row, input) in rows.iter_mut().zip(first..inputs) {
+                        *row = &weights[(tap.index * inputs + input) * outputs + output..][..elements.len()];
+                    }
+                } else {
+                    for (copy, input) in copies.iter_mut().zip(first..inputs) {
+                        for (value, element) in copy.iter_mut().zip(elements.clone()) {
+                            let (tap, output) = (taps[element / outputs], element % outputs);
+                            *value = weights[(tap.index * inputs + input) * outputs + output];
+                        }
+                    }
+                    for ((row, copy), _) in rows.iter_mut().zip(&copies).zip(first..inputs) {
+                        *row = &copy[..elements.len()];
+                    }
+                }
+                let square = pack::columns_of_rows(&rows);
+                let target = &mut words[half * TILE..];
+                assert!(target.len() >= (TILE - 1) * BLOCK + TILE, "a square of words");
+                #[expect(unsafe_code, reason = "writes rows of a wider panel")]
+                // SAFETY: the assertion.
+                unsafe {
+                    pack::store(&square, target.as_mut_ptr(), BLOCK * size_of::<u32>());
+                }
+            }
+        }
+    }
+}
+
+/// Words in depth of all runs.
+fn depth_words(runs: &[(Run, Vec<&Tap>)]) -> usize {
+    runs.iter().map(|(run, _)| run.steps * TILE).sum()
+}
+
+/// Where the positions of a grid lie in a target: position `(y, x)` at `(y * stride + top, x * stride + left)`.
+#[derive(Clone, Copy, Debug)]
+struct Placement {
+    shape: Shape,
+    stride: usize,
+    top: usize,
+    left: usize,
+}
+
+impl Placement {
+    fn row(&self, image: usize, y: usize, x: usize) -> usize {
+        let line = image * self.shape.height + y * self.stride + self.top;
+        line * self.shape.width + x * self.stride + self.left
+    }
+}
+
+/// A convolution and its operands but for the weights.
+struct Product<'a> {
+    grid: Grid<'a>,
+    source: &'a [f32],
+    filters: Filters,
+    epilogue: Epilogue<'a>,
+    store: Store,
+    placement: Placement,
+}
+
+/// Slabs for a product, and groups of panels that share each.
+fn tasks(pool: &Pool, grid: &Grid<'_>, map: &Map, filters: Filters) -> (Vec<Slab>, usize) {
+    let least = TASKS_OF_THREAD * pool.threads();
+    let image = map.positions(&Slab { images: 0..1, rows: 0..grid.height });
+    let most = (grid.images * (image / FEW_POSITIONS).max(1)).max(1);
+    let slabs = grid.slabs(map, filters.sides()[0], SLAB_BYTES, least.min(most));
+    let groups = least.div_ceil(slabs.len()).clamp(1, filters.panels());
+    (slabs, groups)
+}
+
+impl Product<'_> {
+    /// # Panics
+    /// When `right` is too short or a length does not fit.
+    fn run(&self, pool: &Pool, right: &[u32], target: &mut [f32]) {
+        let (map, grid, placement) = (Map::new(&self.grid), &self.grid, self.placement);
+        let [depth, columns] = self.filters.sides();
+        assert_eq!(self.source.len(), grid.images * grid.source.elements(), "source of {grid:?}");
+        assert_eq!(depth, grid.source.channels, "depth of {grid:?}");
+        assert_eq!(target.len(), grid.images * placement.shape.elements(), "target of {placement:?}");
+        assert_eq!(columns, placement.shape.channels, "columns of {placement:?}");
+        assert!(placement.row(grid.images - 1, grid.height - 1, grid.width - 1) * columns < target.len());
+        let (slabs, groups) = tasks(pool, grid, &map, self.filters);
+        let plane = map.plane(slabs.iter().map(|slab| map.positions(slab)).max().unwrap_or(0));
+        let runs = map.runs(grid.taps, depth, plane);
+        let words = depth_words(&runs);
+        let runs: Vec<Run> = runs.into_iter().map(|(run, _)| run).collect();
+        assert!(right.len() >= self.filters.panels() * words * BLOCK, "panels of {:?}", self.filters);
+        let len = planes_len(&map, plane, depth);
+        let target = Shared::new(target);
+        pool.run(slabs.len() * groups, |task, scratch| {
+            let (slab, group) = (&slabs[task / groups], task % groups);
+            let source = as_halves(scratch.at_least(len));
+            spread(&map, grid, slab, plane, self.source, source);
+            let panels = self.filters.panels();
+            for panel in group * panels / groups..(group + 1) * panels / groups {
+                let right = &right[panel * words * BLOCK..][..words * BLOCK];
+                self.panel(pool.isa(), &map, slab, source, &runs, (panel, right), target);
+            }
+        });
+    }
+
+    /// All positions of a slab by one panel.
+    #[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
+    fn panel(
+        &self,
+        isa: Isa,
+        map: &Map,
+        slab: &Slab,
+        source: &[u16],
+        runs: &[Run],
+        (panel, right): (usize, &[u32]),
+        target: Shared<'_, f32>,
+    ) {
+        let [channels, columns] = self.filters.sides();
+        let columns = panel * BLOCK..((panel + 1) * BLOCK).min(columns);
+        let mut sums = Sums([[0.0; BLOCK]; BLOCK]);
+        let mut places = Places::new(map, &self.grid, slab, self.placement);
+        let reach = runs.iter().map(|run| run.offset as usize + run.steps * amx::ROW_BYTES).max().unwrap_or(0);
+        for first in (0..map.positions(slab)).step_by(BLOCK) {
+            let bytes = (first + BLOCK - 1) * channels * size_of::<u16>() + reach;
+            assert!(bytes <= size_of_val(source), "a block at {first} of {slab:?}");
+            #[expect(unsafe_code, reason = "hands pointers to the registers, and tasks share a tensor")]
+            // SAFETY: the assertion holds the left side, the caller's the right one; only a processor with AMX comes here.
+            unsafe {
+                amx::multiply(&Block {
+                    left: source.as_ptr().add(first * channels).cast(),
+                    left_stride: channels * size_of::<u16>(),
+                    runs,
+                    right: right.as_ptr(),
+                    target: sums.0.as_mut_ptr().cast(),
+                    target_stride: BLOCK * size_of::<f32>(),
+                    accumulate: false,
+                });
+            }
+            let rows: [Option<usize>; BLOCK] = std::array::from_fn(|_| places.next().flatten());
+            let (sums, product, columns) = (&sums, self, columns.clone());
+            #[expect(unsafe_code, reason = "tasks share a tensor")]
+            // SAFETY: these columns of these rows belong to this task alone; `run` has checked the operands.
+            unsafe {
+                by_vector!(
+                    isa,
+                    finish,
+                    (
+                        product: &Product<'_>, sums: &Sums, rows: [Option<usize>; BLOCK],
+                        columns: Range<usize>, target: Shared<'_, f32>
+                    )
+                );
+            }
+        }
+    }
+}
+
+/// A block of sums, which begins a cache line.
+#[repr(align(64))]
+struct Sums([[f32; BLOCK]; BLOCK]);
+
+/// The rows of a target that grid positions fill, end to end as in a [`Map`], `None` for a useless one.
+struct Places<'a> {
+    grid: &'a Grid<'a>,
+    placement: Placement,
+    across: usize,
+    rows: usize,
+    first_row: usize,
+    last_row: usize,
+    last_image: usize,
+    at: [usize; 3],
+}
+
+impl<'a> Places<'a> {
+    fn new(map: &Map, grid: &'a Grid<'a>, slab: &Slab, placement: Placement) -> Places<'a> {
+        let rows = map.positions(slab) / slab.images.len() / map.across;
+        Places {
+            grid,
+            placement,
+            across: map.across,
+            rows: slab.rows.start + rows,
+            first_row: slab.rows.start,
+            last_row: slab.rows.end,
+            last_image: slab.images.end,
+            at: [slab.images.start, slab.rows.start, 0],
+        }
+    }
+}
+
+impl Iterator for Places<'_> {
+    type Item = Option<usize>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Option<usize>> {
+        let [image, y, x] = self.at;
+        if image == self.last_image {
+            return None;
+        }
+        let inside = y < self.last_row && x < self.grid.width;
+        let row = inside.then(|| self.placement.row(image, y, x));
+        self.at[2] += 1;
+        if self.at[2] == self.across {
+            self.at = [image, y + 1, 0];
+            if y + 1 == self.rows {
+                self.at = [image + 1, self.first_row, 0];
+            }
+        }
+        Some(row)
+    }
+}
+
+/// Does to the sums what the product says and writes them to their rows.
+///
+/// # Safety
+/// The processor has `V`'s instruction set; the operands of the product fit its target, and no other live reference
+/// covers these columns of these rows.
+#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn finish<V: Vector>(
+    product: &Product<'_>,
+    sums: &Sums,
+    rows: [Option<usize>; BLOCK],
+    columns: Range<usize>,
+    target: Shared<'_, f32>,
+) {
+    let (channels, epilogue) = (product.placement.shape.channels, product.epilogue);
+    for (sums, row) in sums.0.iter().zip(rows) {
+        let Some(row) = row else { continue };
+        for start in (0..columns.len()).step_by(V::LANES) {
+            let lanes = V::LANES.min(columns.len() - start);
+            let here = columns.start + start..columns.start + start + lanes;
+            let place = row * channels + here.start..row * channels + here.end;
+            // SAFETY: the caller's promise; a row of sums is whole vectors.
+            unsafe {
+                let mut value = V::load(sums.as_ptr().add(start));
+                if let Some(bias) = epilogue.bias {
+                    value = value.add(column::load_at(bias, here.clone()));
+                }
+                value = epilogue.after.value(value, here, place.clone());
+                let target = target.range(place);
+                if product.store == Store::Add {
+                    value = value.add(V::load_some(target));
+                }
+                value.store_some(target);
+            }
+        }
+    }
+}
+
+/// Floats of memory for all planes of a slab, and for what the last run reads past them.
+fn planes_len(map: &Map, plane: usize, channels: usize) -> usize {
+    (map.planes() * plane * channels + 2 * TILE).div_ceil(2)
+}
+
+/// Writes the planes of a slab as bf16, `[planes][plane][channels]`.
+fn spread(map: &Map, grid: &Grid<'_>, slab: &Slab, plane: usize, source: &[f32], target: &mut [u16]) {
+    let Shape { width, channels, .. } = grid.source;
+    for index in 0..map.planes() {
+        let (first, start, count) = map.source_columns(width, index);
+        let planes = &mut target[index * plane * channels..];
+        let (planes, beyond) = planes.split_at_mut(plane * channels);
+        if index + 1 == map.planes() {
+            beyond.fill(0);
+        }
+        let mut rest = planes;
+        for row in map.source_rows(grid, slab, index) {
+            let len = rest.len().min(map.across * channels);
+            let (line, after) = std::mem::take(&mut rest).split_at_mut(len);
+            rest = after;
+            let Some(row) = row else {
+                line.fill(0);
+                continue;
+            };
+            // A last row may be cut short, behind all that is read.
+            let there = count.min((len / channels).saturating_sub(start));
+            let (before, line) = line.split_at_mut((start * channels).min(len));
+            before.fill(0);
+            let (line, behind) = line.split_at_mut(there * channels);
+            behind.fill(0);
+            let source = &source[(row * width + first) * channels..];
+            #[expect(unsafe_code, reason = "calls a function of an instruction set")]
+            // SAFETY: a processor with AMX has AVX-512 with BF16.
+            unsafe {
+                if map.step == 1 {
+                    pack::convert(&source[..there * channels], line);
+                } else {
+                    let pixels = source.chunks(map.step * channels);
+                    for (pixel, line) in pixels.zip(line.chunks_exact_mut(channels)) {
+                        pack::convert(&pixel[..channels], line);
+                    }
+                }
+            }
+        }
+        rest.fill(0);
+    }
+}
+
+/// The memory of floats as bf16.
+fn as_halves(floats: &mut [f32]) -> &mut [u16] {
+    #[expect(unsafe_code, reason = "two bf16 lie in the place of a float")]
+    // SAFETY: the same memory, with less alignment, and every bit pattern is a value.
+    unsafe {
+        std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), 2 * floats.len())
+    }
+}
+
+/// The grid of a forward pass.
+fn forward_grid<'a>(geometry: &Geometry, taps: &'a [Tap]) -> Grid<'a> {
+    Grid {
+        images: geometry.images,
+        source: geometry.source,
+        step: geometry.stride,
+        taps,
+        height: geometry.target.height,
+        width: geometry.target.width,
+    }
+}
+
+/// The runs in depth of a grid's product, with offsets of no slab.
+fn cut<'a>(grid: &Grid<'a>) -> Vec<(Run, Vec<&'a Tap>)> {
+    let map = Map::new(grid);
+    map.runs(grid.taps, grid.source.channels, map.plane(1))
+}
+
+/// Floats of the weights rearranged for a forward pass.
+pub(crate) fn forward_weights_len(geometry: &Geometry) -> usize {
+    let taps = geometry.taps();
+    let filters = Filters::of(geometry, Direction::Forward);
+    filters.panels() * depth_words(&cut(&forward_grid(geometry, &taps))) * BLOCK
+}
+
+/// Rearranges `weights`, `[taps, in, out]`, for a forward pass.
+///
+/// # Panics
+/// When a length does not fit the sizes.
+pub(crate) fn rearrange_forward(pool: &Pool, geometry: &Geometry, weights: &[f32], rearranged: &mut [f32]) {
+    let taps = geometry.taps();
+    let runs = cut(&forward_grid(geometry, &taps));
+    Filters::of(geometry, Direction::Forward).pack(pool, &runs, weights, as_words(rearranged));
+}
+
+/// `target = epilogue(source * weights)`, the weights rearranged by [`rearrange_forward`].
+///
+/// # Shapes
+/// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`.
+///
+/// # Panics
+/// When a length does not fit the sizes.
+pub(crate) fn forward(
+    pool: &Pool,
+    geometry: &Geometry,
+    source: &[f32],
+    rearranged: &[f32],
+    epilogue: Epilogue<'_>,
+    target: &mut [f32],
+) {
+    let taps = geometry.taps();
+    let product = Product {
+        grid: forward_grid(geometry, &taps),
+        source,
+        filters: Filters::of(geometry, Direction::Forward),
+        epilogue,
+        store: Store::Replace,
+        placement: Placement { shape: geometry.target, stride: 1, top: 0, left: 0 },
+    };
+    product.run(pool, words_of(rearranged), target);
+}
+
+/// Floats that [`input_gradient`] needs for rearranged weights.
+pub(crate) fn input_gradient_workspace_len(geometry: &Geometry) -> usize {
+    let filters = Filters::of(geometry, Direction::Backward);
+    let of_phase = |phase: &Phase| filters.panels() * depth_words(&cut(&phase_grid(geometry, phase))) * BLOCK;
+    geometry.phases().iter().filter(|phase| !phase.taps.is_empty()).map(of_phase).max().unwrap_or(0)
+}
+
+/// The grid of the source positions of one residue class, over the gradient of the target.
+fn phase_grid<'a>(geometry: &Geometry, phase: &'a Phase) -> Grid<'a> {
+    Grid {
+        images: geometry.images,
+        source: geometry.target,
+        step: 1,
+        taps: &phase.taps,
+        height: phase.height,
+        width: phase.width,
+    }
+}
+
+/// `d_source (=|+=) d_target * transposed weights`: the gradient with respect to the activations.
+///
+/// # Shapes
+/// `weights` `[taps, in, out]`; `workspace` is [`input_gradient_workspace_len`] floats.
+///
+/// # Panics
+/// When a length does not fit the sizes.
+pub(crate) fn input_gradient(
+    pool: &Pool,
+    geometry: &Geometry,
+    d_target: &[f32],
+    weights: &[f32],
+    workspace: &mut [f32],
+    d_source: &mut [f32],
+    store: Store,
+) {
+    let filters = Filters::of(geometry, Direction::Backward);
+    let phases = geometry.phases();
+    if phases.iter().any(|phase| phase.taps.is_empty()) && store == Store::Replace {
+        d_source.fill(0.0);
+    }
+    for phase in phases.iter().filter(|phase| !phase.taps.is_empty()) {
+        let grid = phase_grid(geometry, phase);
+        filters.pack(pool, &cut(&grid), weights, as_words(workspace));
+        let placement =
+            Placement { shape: geometry.source, stride: geometry.stride, top: phase.top, left: phase.left };
+        let epilogue = Epilogue::default();
+        let product = Product { grid, source: d_target, filters, epilogue, store, placement };
+        product.run(pool, words_of(workspace), d_source);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::epilogue::After;
+    use crate::kernels::reference;
+    use crate::testing::{Numbers, assert_close, seen};
+
+    /// Kernel, stride, padding, sizes: every combination that networks use, ragged ones, and maps that are cut.
+    fn geometries() -> Vec<Geometry> {
+        [
+            (2, 7, 6, 5, 9, [3, 3], 1, 1),
+            (3, 8, 5, 3, 33, [3, 3], 2, 1),
+            (1, 9, 9, 17, 4, [1, 1], 2, 0),
+            (2, 5, 4, 20, 31, [1, 1], 1, 0),
+            (1, 6, 7, 2, 3, [2, 3], 3, 2),
+            (4, 14, 12, 48, 64, [3, 3], 2, 1),
+            (9, 7, 6, 96, 130, [3, 3], 1, 1),
+            (5, 9, 9, 70, 40, [5, 5], 1, 2),
+            (1, 70, 64, 160, 20, [3, 3], 1, 1),
+            (2, 61, 67, 130, 20, [3, 3], 2, 1),
+        ]
+        .map(|(images, height, width, inputs, outputs, kernel, stride, padding)| {
+            let size = |side: usize, kernel: usize| (side + 2 * padding - kernel) / stride + 1;
+            let target =
+                Shape { height: size(height, kernel[0]), width: size(width, kernel[1]), channels: outputs };
+            let source = Shape { height, width, channels: inputs };
+            Geometry { images, source, target, kernel, stride, padding }
+        })
+        .into()
+    }
+
+    #[test]
+    fn all_three_directions_agree_with_plain_loops_whatever_the_threads() {
+        if !Isa::Amx.is_available() {
+            eprintln!("skipped: this processor has no AMX");
+            return;
+        }
+        for geometry in geometries() {
+            let mut numbers = Numbers::new(11);
+            let taps = geometry.kernel[0] * geometry.kernel[1];
+            let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
+            let source = numbers.vector(geometry.source_len());
+            let weights = numbers.vector(taps * inputs * outputs);
+            let (bias, slopes) = (numbers.vector(outputs), numbers.vector(outputs));
+            let residual = numbers.vector(geometry.target_len());
+            let d_target = numbers.vector(geometry.target_len());
+            let starts = [numbers.vector(geometry.source_len()), numbers.vector(weights.len())];
+            let run = |threads: usize, store: Store| {
+                let pool = Pool::with_isa(threads, Isa::Amx).unwrap();
+                let mut rearranged = vec![f32::NAN; forward_weights_len(&geometry)];
+                rearrange_forward(&pool, &geometry, &weights, &mut rearranged);
+                let mut target = vec![f32::NAN; geometry.target_len()];
+                let after = After { slopes: Some(&slopes), residual: Some(&residual) };
+                let epilogue = Epilogue { bias: Some(&bias), after };
+                forward(&pool, &geometry, &source, &rearranged, epilogue, &mut target);
+                let [mut d_source, mut d_weights] = starts.clone();
+                let mut workspace = vec![f32::NAN; input_gradient_workspace_len(&geometry)];
+                input_gradient(&pool, &geometry, &d_target, &weights, &mut workspace, &mut d_source, store);
+                let mut workspace = vec![f32::NAN; weight_gradient_workspace_len(&geometry)];
+                weight_gradient(&pool, &geometry, &source, &d_target, &mut workspace, &mut d_weights);
+                [target, d_source, d_weights]
+            };
+            let [target, d_source, d_weights] = run(2, Store::Replace);
+            let [seen_source, seen_weights, seen_d_target] =
+                [&source, &weights, &d_target].map(|values| seen(Precision::Bf16, values));
+            let mut expected = reference::convolution(&geometry, &seen_source, &seen_weights, &bias);
+            for (index, (value, residual)) in expected.iter_mut().zip(&residual).enumerate() {
+                *value = if *value > 0.0 { *value } else { slopes[index % outputs] * *value } + residual;
+            }
+            assert_close(&target, &expected, taps * inputs);
+            let (expected_source, expected_weights) =
+                reference::convolution_gradients(&geometry, &seen_source, &seen_weights, &seen_d_target);
+            assert_close(&d_source, &expected_source, taps * outputs);
+            let sum = |gradient: &[f32], start: &[f32]| -> Vec<f32> {
+                gradient.iter().zip(start).map(|(a, b)| a + b).collect()
+            };
+            let positions = geometry.images * geometry.target.positions();
+            assert_close(&d_weights, &sum(&expected_weights, &starts[1]), positions);
+            let [again, added, d_again] = run(3, Store::Add);
+            assert_eq!((again, d_again), (target, d_weights), "threads, {geometry:?}");
+            assert_close(&added, &sum(&expected_source, &starts[0]), taps * outputs);
+        }
+    }
+}

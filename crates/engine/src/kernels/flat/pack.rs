@@ -1,0 +1,162 @@
+//! Floats to words of two bf16, neighbours in memory or in position, and the transposition of words.
+//!
+//! Every function asks for AVX-512 with BF16, which a processor with AMX has.
+
+use std::arch::x86_64::{
+    __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_si512, _mm512_maskz_loadu_ps,
+    _mm512_permutexvar_epi16, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
+    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+    _mm512_unpacklo_epi64,
+};
+
+use crate::amx::TILE;
+use crate::gemm::first_lanes;
+
+/// Sixteen vectors of sixteen words.
+pub(super) type Square = [__m512i; TILE];
+
+/// The first floats of `values`, at most sixteen, and zeros.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+#[expect(unsafe_code, reason = "reads whole vectors")]
+fn load(values: &[f32]) -> __m512 {
+    // SAFETY: the mask leaves out what lies past the slice.
+    unsafe { _mm512_maskz_loadu_ps(first_lanes(values.len()), values.as_ptr()) }
+}
+
+/// As [`load`] from `start` on.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+fn load_from(values: &[f32], start: usize) -> __m512 {
+    match values.get(start..) {
+        Some(values) => load(values),
+        None => _mm512_setzero_ps(),
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+#[expect(unsafe_code, reason = "both types are 64 bytes of any content")]
+fn round(lower: __m512, upper: __m512) -> __m512i {
+    // SAFETY: as the reason says.
+    unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(upper, lower)) }
+}
+
+/// Words of one element of each row.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+#[expect(unsafe_code, reason = "reads whole vectors")]
+fn by_turns(first: __m512, second: __m512) -> __m512i {
+    static ORDER: [u16; 32] = {
+        let mut order = [0; 32];
+        let mut lane = 0;
+        while lane < 16 {
+            order[2 * lane] = lane as u16;
+            order[2 * lane + 1] = lane as u16 + 16;
+            lane += 1;
+        }
+        order
+    };
+    // SAFETY: the table has 64 bytes.
+    let order = unsafe { _mm512_loadu_si512(ORDER.as_ptr().cast()) };
+    _mm512_permutexvar_epi16(order, round(first, second))
+}
+
+/// Writes `values` as bf16, one after another.
+///
+/// # Panics
+/// When there is not as much room.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[expect(unsafe_code, reason = "writes whole vectors")]
+pub(super) fn convert(values: &[f32], target: &mut [u16]) {
+    assert!(target.len() >= values.len(), "{} bf16 for {} floats", target.len(), values.len());
+    let (whole, rest) = values.as_chunks::<32>();
+    for (values, target) in whole.iter().zip(target.chunks_exact_mut(32)) {
+        let words = round(load(&values[..16]), load(&values[16..]));
+        // SAFETY: the chunk has 64 bytes.
+        unsafe { _mm512_storeu_si512(target.as_mut_ptr().cast(), words) };
+    }
+    if !rest.is_empty() {
+        let words = round(load(rest), load_from(rest, 16));
+        let mut last = [0u16; 32];
+        // SAFETY: the array has 64 bytes.
+        unsafe { _mm512_storeu_si512(last.as_mut_ptr().cast(), words) };
+        target[whole.len() * 32..][..rest.len()].copy_from_slice(&last[..rest.len()]);
+    }
+}
+
+/// Writes two rows of at most 32 floats as 32 words, each of one element of either; zeros behind them.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[expect(unsafe_code, reason = "writes whole vectors")]
+pub(super) fn interleave(first: &[f32], second: &[f32], words: &mut [u32; 32]) {
+    for half in 0..2 {
+        let value = by_turns(load_from(first, 16 * half), load_from(second, 16 * half));
+        // SAFETY: half of the words are 64 bytes.
+        unsafe { _mm512_storeu_si512(words.as_mut_ptr().add(16 * half).cast(), value) };
+    }
+}
+
+/// Word `(k, column)` of the square is elements `2 k` and `2 k + 1` of row `column`, each of at most 32 floats.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) fn columns_of_rows(rows: &[&[f32]; TILE]) -> Square {
+    let mut square = [_mm512_setzero_si512(); TILE];
+    for (words, row) in square.iter_mut().zip(rows) {
+        *words = round(load(row), load_from(row, 16));
+    }
+    transposed(&square)
+}
+
+/// Word `(channel, k)` of the square is the channel of rows `2 k` and `2 k + 1`, each of at most 16 floats.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) fn channels_of_rows(rows: &[&[f32]; 2 * TILE]) -> Square {
+    let mut square = [_mm512_setzero_si512(); TILE];
+    for (words, pair) in square.iter_mut().zip(rows.as_chunks::<2>().0) {
+        *words = by_turns(load(pair[0]), load(pair[1]));
+    }
+    transposed(&square)
+}
+
+/// Writes row `row` of a square at `target + row * stride`.
+///
+/// # Safety
+/// Sixteen words are writable there, for each row.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[expect(unsafe_code, reason = "writes whole vectors")]
+pub(super) unsafe fn store(square: &Square, target: *mut u32, stride: usize) {
+    for (row, words) in square.iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_storeu_si512(target.byte_add(row * stride).cast(), *words) };
+    }
+}
+
+/// Rows to columns: words of neighbouring rows, then pairs, then quarters of a vector change places.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+fn transposed(rows: &Square) -> Square {
+    let mut pairs = *rows;
+    for row in (0..TILE).step_by(2) {
+        pairs[row] = _mm512_unpacklo_epi32(rows[row], rows[row + 1]);
+        pairs[row + 1] = _mm512_unpackhi_epi32(rows[row], rows[row + 1]);
+    }
+    // Vector 4 q + c holds column c, 4 + c, 8 + c, 12 + c of rows 4 q to 4 q + 3.
+    let mut fours = pairs;
+    for four in (0..TILE).step_by(4) {
+        fours[four] = _mm512_unpacklo_epi64(pairs[four], pairs[four + 2]);
+        fours[four + 1] = _mm512_unpackhi_epi64(pairs[four], pairs[four + 2]);
+        fours[four + 2] = _mm512_unpacklo_epi64(pairs[four + 1], pairs[four + 3]);
+        fours[four + 3] = _mm512_unpackhi_epi64(pairs[four + 1], pairs[four + 3]);
+    }
+    let mut columns = fours;
+    for column in 0..4 {
+        let [a, b, c, d] = [fours[column], fours[4 + column], fours[8 + column], fours[12 + column]];
+        let [even_upper, odd_upper] =
+            [_mm512_shuffle_i32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b)];
+        let [even_lower, odd_lower] =
+            [_mm512_shuffle_i32x4::<0b10_00_10_00>(c, d), _mm512_shuffle_i32x4::<0b11_01_11_01>(c, d)];
+        columns[column] = _mm512_shuffle_i32x4::<0b10_00_10_00>(even_upper, even_lower);
+        columns[4 + column] = _mm512_shuffle_i32x4::<0b10_00_10_00>(odd_upper, odd_lower);
+        columns[8 + column] = _mm512_shuffle_i32x4::<0b11_01_11_01>(even_upper, even_lower);
+        columns[12 + column] = _mm512_shuffle_i32x4::<0b11_01_11_01>(odd_upper, odd_lower);
+    }
+    columns
+}

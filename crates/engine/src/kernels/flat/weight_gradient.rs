@@ -1,0 +1,229 @@
+//! The gradient of the weights: for each tap a product over positions of the transposed source, shifted by the tap, with
+//! the gradient of the target, which is zero at useless positions.
+
+use super::map::{Map, Slab};
+use super::{Direction, Filters, Placement, Places, forward_grid};
+use super::{as_halves, pack};
+use crate::amx::{self, BLOCK, Block, Run, TILE};
+use crate::gemm::words::as_words;
+use crate::kernels::geometry::Geometry;
+use crate::pool::{Pool, Shared};
+
+/// Inputs whose weights are one task's.
+const GROUP: usize = 2 * BLOCK;
+/// Tasks, at least, where there are as many images.
+const TASKS: usize = 8;
+/// Bytes of both sides that a task packs at a time: they stay in the second-level cache.
+const SLAB_BYTES: usize = 1280 * 1024;
+
+/// How the work is cut, by the sizes alone.
+struct Cut {
+    groups: usize,
+    parts: usize,
+    /// Inputs and outputs, in whole blocks.
+    rows: usize,
+    columns: usize,
+    taps: usize,
+}
+
+impl Cut {
+    fn new(geometry: &Geometry) -> Cut {
+        let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
+        let groups = inputs.div_ceil(GROUP);
+        Cut {
+            groups,
+            parts: TASKS.div_ceil(groups).min(geometry.images),
+            rows: inputs.next_multiple_of(BLOCK),
+            columns: outputs.next_multiple_of(BLOCK),
+            taps: geometry.kernel[0] * geometry.kernel[1],
+        }
+    }
+
+    /// Sums of a part, `[taps][rows][columns]`.
+    fn sums(&self) -> usize {
+        self.taps * self.rows * self.columns
+    }
+}
+
+/// Floats of workspace that [`weight_gradient`] needs.
+pub(crate) fn weight_gradient_workspace_len(geometry: &Geometry) -> usize {
+    let cut = Cut::new(geometry);
+    cut.parts * cut.sums()
+}
+
+/// `d_weights += transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`;
+/// `workspace` is [`weight_gradient_workspace_len`] floats.
+///
+/// # Panics
+/// When a length does not fit the sizes.
+pub(crate) fn weight_gradient(
+    pool: &Pool,
+    geometry: &Geometry,
+    source: &[f32],
+    d_target: &[f32],
+    workspace: &mut [f32],
+    d_weights: &mut [f32],
+) {
+    let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
+    assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
+    assert_eq!(d_target.len(), geometry.target_len(), "output gradient of {geometry:?}");
+    let taps = geometry.taps();
+    assert_eq!(d_weights.len(), taps.len() * inputs * outputs, "weights of {geometry:?}");
+    let grid = forward_grid(geometry, &taps);
+    let map = Map::new(&grid);
+    let cut = Cut::new(geometry);
+    let sums = &mut workspace[..cut.parts * cut.sums()];
+    let panels = Filters::of(geometry, Direction::Forward).panels();
+    {
+        let sums = Shared::new(&mut *sums);
+        pool.run(cut.parts * cut.groups, |task, scratch| {
+            let (part, group) = (task / cut.groups, task % cut.groups);
+            let channels = group * GROUP..((group + 1) * GROUP).min(inputs);
+            let images = part * geometry.images / cut.parts..(part + 1) * geometry.images / cut.parts;
+            let mut part_grid = grid;
+            part_grid.images = images.len();
+            let both = channels.len() * map.planes() + outputs;
+            for (index, slab) in part_grid.slabs(&map, both.div_ceil(map.planes()), SLAB_BYTES, 1).iter().enumerate() {
+                let slab = Slab {
+                    images: images.start + slab.images.start..images.start + slab.images.end,
+                    rows: slab.rows.clone(),
+                };
+                let steps = map.positions(&slab).div_ceil(BLOCK);
+                let plane = map.plane(steps * BLOCK).next_multiple_of(BLOCK);
+                // An odd number of cache lines, so that the rows of a register do not compete for one cache set.
+                let pitch = plane + (1 - plane / BLOCK % 2) * BLOCK;
+                let rows = channels.len().next_multiple_of(BLOCK);
+                let left_len = map.planes() * rows * pitch / 2;
+                let right_len = panels * steps * TILE * BLOCK;
+                let (left, right) = scratch.at_least(left_len + right_len).split_at_mut(left_len);
+                #[expect(unsafe_code, reason = "calls functions of an instruction set")]
+                // SAFETY: a processor with AMX has AVX-512 with BF16.
+                unsafe {
+                    for index in 0..map.planes() {
+                        let offsets = source_offsets(&map, &grid, &slab, index, pitch);
+                        let planes = &mut left[index * rows * pitch / 2..][..rows * pitch / 2];
+                        pack_channels(&offsets, inputs, channels.clone(), source, as_halves(planes), pitch);
+                    }
+                    let placement = Placement { shape: geometry.target, stride: 1, top: 0, left: 0 };
+                    let offsets: Vec<Option<usize>> = Places::new(&map, &grid, &slab, placement).collect();
+                    pack_panels(&offsets, outputs, d_target, as_words(right), steps);
+                }
+                let left = as_halves(left);
+                for block in (0..rows).step_by(BLOCK) {
+                    for panel in 0..panels {
+                        for (tap_index, tap) in taps.iter().enumerate() {
+                            let (plane, offset) = map.meets(tap);
+                            let run = [Run {
+                                offset: (((plane * rows + block) * pitch + offset) * size_of::<u16>()) as isize,
+                                steps,
+                            }];
+                            let place = ((part * cut.taps + tap_index) * cut.rows + channels.start + block)
+                                * cut.columns
+                                + panel * BLOCK;
+                            let end = ((plane * rows + block + BLOCK - 1) * pitch + offset) + steps * BLOCK;
+                            assert!(end <= left.len(), "a block reads past the source");
+                            let target_len = (BLOCK - 1) * cut.columns + BLOCK;
+                            #[expect(unsafe_code, reason = "hands pointers to the registers")]
+                            // SAFETY: the assertion holds the left side, the slices the others; the sums of these
+                            // channels belong to this task alone.
+                            unsafe {
+                                let right = &right[panel * steps * TILE * BLOCK..][..steps * TILE * BLOCK];
+                                amx::multiply(&Block {
+                                    left: left.as_ptr().cast(),
+                                    left_stride: pitch * size_of::<u16>(),
+                                    runs: &run,
+                                    right: right.as_ptr().cast(),
+                                    target: sums.pointer(place..place + target_len),
+                                    target_stride: cut.columns * size_of::<f32>(),
+                                    accumulate: index > 0,
+                                });
+                            }
+                        }
+                    }
+                }
+            }
+        });
+    }
+    let sums = &*sums;
+    pool.run_chunks(d_weights, outputs, |row, target| {
+        let (tap, input) = (row / inputs, row % inputs);
+        for part in 0..cut.parts {
+            let place = ((part * cut.taps + tap) * cut.rows + input) * cut.columns;
+            target.iter_mut().zip(&sums[place..]).for_each(|(target, sum)| *target += sum);
+        }
+    });
+}
+
+/// The source pixel of each position of a plane, to its `pitch`.
+fn source_offsets(
+    map: &Map,
+    grid: &super::Grid<'_>,
+    slab: &Slab,
+    plane: usize,
+    pitch: usize,
+) -> Vec<Option<usize>> {
+    let (first, start, count) = map.source_columns(grid.source.width, plane);
+    let mut offsets = Vec::with_capacity(pitch + map.across);
+    for row in map.source_rows(grid, slab, plane) {
+        let pixel = |position: usize| {
+            let column = position.checked_sub(start).filter(|&column| column < count)?;
+            Some(row? * grid.source.width + first + column * map.step)
+        };
+        offsets.extend((0..map.across).map(pixel));
+    }
+    offsets.resize(pitch, None);
+    offsets
+}
+
+/// Writes some channels of the pixels as rows, `[channels in whole blocks][pitch]`.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn pack_channels(
+    pixels: &[Option<usize>],
+    all: usize,
+    channels: std::ops::Range<usize>,
+    source: &[f32],
+    target: &mut [u16],
+    pitch: usize,
+) {
+    let rows = channels.len().next_multiple_of(BLOCK);
+    assert!(target.len() >= rows * pitch && pixels.len() == pitch, "{rows} channels of {pitch} positions");
+    for (index, pixels) in pixels.as_chunks::<BLOCK>().0.iter().enumerate() {
+        for row in (0..rows).step_by(TILE) {
+            let first = channels.start + row;
+            let here = first.min(channels.end)..(first + TILE).min(channels.end);
+            let mut values: [&[f32]; BLOCK] = [&[]; BLOCK];
+            for (value, pixel) in values.iter_mut().zip(pixels) {
+                if let Some(pixel) = pixel {
+                    *value = &source[pixel * all + here.start..pixel * all + here.end];
+                }
+            }
+            let square = pack::channels_of_rows(&values);
+            #[expect(unsafe_code, reason = "writes rows of a plane")]
+            // SAFETY: the assertion holds sixteen rows from this one on, of which each has the block.
+            unsafe {
+                let target = target.as_mut_ptr().add(row * pitch + index * BLOCK);
+                pack::store(&square, target.cast(), pitch * size_of::<u16>());
+            }
+        }
+    }
+}
+
+/// Writes the rows as panels of words of two neighbouring positions, `[panel][steps * TILE][BLOCK]`.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn pack_panels(rows: &[Option<usize>], columns: usize, values: &[f32], words: &mut [u32], steps: usize) {
+    let row = |position: usize, first: usize| -> &[f32] {
+        match rows.get(position) {
+            Some(Some(row)) => {
+                let end = (first + BLOCK).min(columns);
+                &values[row * columns + first..row * columns + end]
+            }
+            _ => &[],
+        }
+    };
+    for (panel, words) in words.chunks_exact_mut(steps * TILE * BLOCK).enumerate() {
+        for (index, words) in words.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+            let first = panel * BLOCK;
+            pack::interleave(row(2 * index, first), row(2 * index + 1, first), words);
+        }
+    }
+}
