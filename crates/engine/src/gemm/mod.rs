@@ -9,6 +9,8 @@
 mod blocked;
 mod format;
 mod panels;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod squares;
 mod tile;
 mod vector;
 pub(crate) mod word_tile;
@@ -21,8 +23,6 @@ pub(crate) use format::{APART, Floats, Format, Pairs, by_format};
 pub(crate) use panels::{Panel, Panels};
 use tile::{A_STRIDE, Layout, MAX_ROWS, Tile};
 pub(crate) use tile::{BLOCK, Registers};
-#[cfg(target_arch = "x86_64")]
-pub(crate) use vector::first_lanes;
 pub(crate) use vector::{MAX_LANES, Vector, by_vector};
 
 use std::ops::Range;

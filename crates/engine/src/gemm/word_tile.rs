@@ -1,6 +1,7 @@
 //! The product of some rows with one panel of words, one register tile after another.
 
 use super::words::PANEL;
+use crate::amx;
 use crate::isa::Isa;
 use crate::precision::Precision;
 
@@ -85,9 +86,16 @@ pub(crate) fn panel_product(
     assert!(left.words.len() >= reach, "left side of {} words, {reach} are read", left.words.len());
     let written = (left.rows - 1) * stride + PANEL;
     assert!(values.len() >= written, "target of {}, {written} are written", values.len());
-    let tiles = left.rows.div_ceil(kernels::most_rows(isa, precision));
+    let done = match (isa, precision, left.order) {
+        (Isa::Amx, Precision::Bf16, Order::RowMajor) if depth.is_multiple_of(amx::TILE) => {
+            whole_blocks(left, panel, &mut *values, stride, store)
+        }
+        _ => 0,
+    };
+    let rest = left.rows - done;
+    let tiles = rest.div_ceil(kernels::most_rows(isa, precision));
     for index in 0..tiles {
-        let (first, end) = (index * left.rows / tiles, (index + 1) * left.rows / tiles);
+        let (first, end) = (done + index * rest / tiles, done + (index + 1) * rest / tiles);
         let tile = Tile {
             a: match left.order {
                 Order::RowMajor => left.words[first * ROW_STRIDE..].as_ptr(),
@@ -111,6 +119,34 @@ pub(crate) fn panel_product(
             kernels::run(isa, precision, &tile);
         }
     }
+}
+
+/// The rows of all whole blocks of a product whose operands were checked; returns their number.
+fn whole_blocks(
+    left: LeftWords<'_>,
+    panel: &[u32],
+    values: &mut [f32],
+    stride: usize,
+    store: super::Store,
+) -> usize {
+    let runs = [amx::Run { offset: 0, steps: panel.len() / PANEL / amx::TILE }];
+    let rows = left.rows / amx::BLOCK * amx::BLOCK;
+    for first in (0..rows).step_by(amx::BLOCK) {
+        #[expect(unsafe_code, reason = "hands pointers to the registers")]
+        // SAFETY: an Isa that reaches a kernel is available; every row was checked by the caller.
+        unsafe {
+            amx::multiply(&amx::Block {
+                left: left.words[first * ROW_STRIDE..].as_ptr().cast(),
+                left_stride: ROW_STRIDE * size_of::<u32>(),
+                runs: &runs,
+                right: panel.as_ptr(),
+                target: values[first * stride..].as_mut_ptr(),
+                target_stride: stride * size_of::<f32>(),
+                accumulate: store == super::Store::Add,
+            });
+        }
+    }
+    rows
 }
 
 #[expect(unsafe_code, reason = "vector loads and stores through pointers; tested against plain loops")]

@@ -7,12 +7,12 @@ use crate::gemm::word_tile::{DEPTH_WORDS, ROW_STRIDE};
 use crate::gemm::words::PANEL;
 use crate::precision::Precision;
 
-/// Classes of a tile: sixteen register tiles of the widest instruction set. Its directions and exponentials stay in
+/// Classes of a tile: whole blocks of AMX, and about whole register tiles of the others. Its directions and exponentials stay in
 /// the second-level cache.
-pub(super) const TILE: usize = 224;
+pub(super) const TILE: usize = 256;
 
 /// Classes whose centres are updated at a time, while their gradient is in the second-level cache.
-pub(super) const UPDATE: usize = 56;
+pub(super) const UPDATE: usize = 64;
 
 /// Exponentials kept between the two walks take at most this share of the centres' memory ...
 const KEPT_SHARE: usize = 4;

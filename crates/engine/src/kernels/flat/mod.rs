@@ -2,8 +2,6 @@
 //! as it lies, and nothing is gathered. See `map` for the layout.
 
 mod map;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod pack;
 mod weight_gradient;
 
 pub(crate) use weight_gradient::{weight_gradient, weight_gradient_workspace_len};
@@ -19,7 +17,7 @@ use super::epilogue::Epilogue;
 use super::geometry::{Geometry, Phase, Tap};
 use crate::amx::{self, BLOCK, Block, Run, TILE};
 use crate::gemm::words::{as_words, words_of};
-use crate::gemm::{Store, Vector, by_vector};
+use crate::gemm::{Store, Vector, by_vector, squares};
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
@@ -103,7 +101,7 @@ impl Filters {
             None => &[],
         };
         for (index, words) in words.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-            pack::interleave(row(2 * index), row(2 * index + 1), words);
+            squares::interleave(row(2 * index), row(2 * index + 1), words);
         }
     }
 
@@ -134,13 +132,13 @@ impl Filters {
                         *row = &copy[..elements.len()];
                     }
                 }
-                let square = pack::columns_of_rows(&rows);
+                let square = squares::columns_of_rows(&rows);
                 let target = &mut words[half * TILE..];
                 assert!(target.len() >= (TILE - 1) * BLOCK + TILE, "a square of words");
                 #[expect(unsafe_code, reason = "writes rows of a wider panel")]
                 // SAFETY: the assertion.
                 unsafe {
-                    pack::store(&square, target.as_mut_ptr(), BLOCK * size_of::<u32>());
+                    squares::store(&square, target.as_mut_ptr(), BLOCK * size_of::<u32>());
                 }
             }
         }
@@ -397,11 +395,11 @@ fn spread(map: &Map, grid: &Grid<'_>, slab: &Slab, plane: usize, source: &[f32],
             // SAFETY: a processor with AMX has AVX-512 with BF16.
             unsafe {
                 if map.step == 1 {
-                    pack::convert(&source[..there * channels], line);
+                    squares::convert(&source[..there * channels], line);
                 } else {
                     let pixels = source.chunks(map.step * channels);
                     for (pixel, line) in pixels.zip(line.chunks_exact_mut(channels)) {
-                        pack::convert(&pixel[..channels], line);
+                        squares::convert(&pixel[..channels], line);
                     }
                 }
             }

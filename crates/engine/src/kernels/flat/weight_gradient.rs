@@ -3,8 +3,9 @@
 
 use super::map::{Map, Slab};
 use super::{Direction, Filters, Placement, Places, forward_grid};
-use super::{as_halves, pack};
+use super::as_halves;
 use crate::amx::{self, BLOCK, Block, Run, TILE};
+use crate::gemm::squares;
 use crate::gemm::words::as_words;
 use crate::kernels::geometry::Geometry;
 use crate::pool::{Pool, Shared};
@@ -197,12 +198,12 @@ fn pack_channels(
                     *value = &source[pixel * all + here.start..pixel * all + here.end];
                 }
             }
-            let square = pack::channels_of_rows(&values);
+            let square = squares::channels_of_rows(&values);
             #[expect(unsafe_code, reason = "writes rows of a plane")]
             // SAFETY: the assertion holds sixteen rows from this one on, of which each has the block.
             unsafe {
                 let target = target.as_mut_ptr().add(row * pitch + index * BLOCK);
-                pack::store(&square, target.cast(), pitch * size_of::<u16>());
+                squares::store(&square, target.cast(), pitch * size_of::<u16>());
             }
         }
     }
@@ -223,7 +224,7 @@ fn pack_panels(rows: &[Option<usize>], columns: usize, values: &[f32], words: &m
     for (panel, words) in words.chunks_exact_mut(steps * TILE * BLOCK).enumerate() {
         for (index, words) in words.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
             let first = panel * BLOCK;
-            pack::interleave(row(2 * index, first), row(2 * index + 1, first), words);
+            squares::interleave(row(2 * index, first), row(2 * index + 1, first), words);
         }
     }
 }

@@ -10,10 +10,10 @@ use std::arch::x86_64::{
 };
 
 use crate::amx::TILE;
-use crate::gemm::first_lanes;
+use super::vector::first_lanes;
 
 /// Sixteen vectors of sixteen words.
-pub(super) type Square = [__m512i; TILE];
+pub(crate) type Square = [__m512i; TILE];
 
 /// The first floats of `values`, at most sixteen, and zeros.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
@@ -68,7 +68,7 @@ fn by_turns(first: __m512, second: __m512) -> __m512i {
 /// When there is not as much room.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 #[expect(unsafe_code, reason = "writes whole vectors")]
-pub(super) fn convert(values: &[f32], target: &mut [u16]) {
+pub(crate) fn convert(values: &[f32], target: &mut [u16]) {
     assert!(target.len() >= values.len(), "{} bf16 for {} floats", target.len(), values.len());
     let (whole, rest) = values.as_chunks::<32>();
     for (values, target) in whole.iter().zip(target.chunks_exact_mut(32)) {
@@ -88,7 +88,7 @@ pub(super) fn convert(values: &[f32], target: &mut [u16]) {
 /// Writes two rows of at most 32 floats as 32 words, each of one element of either; zeros behind them.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 #[expect(unsafe_code, reason = "writes whole vectors")]
-pub(super) fn interleave(first: &[f32], second: &[f32], words: &mut [u32; 32]) {
+pub(crate) fn interleave(first: &[f32], second: &[f32], words: &mut [u32; 32]) {
     for half in 0..2 {
         let value = by_turns(load_from(first, 16 * half), load_from(second, 16 * half));
         // SAFETY: half of the words are 64 bytes.
@@ -98,7 +98,7 @@ pub(super) fn interleave(first: &[f32], second: &[f32], words: &mut [u32; 32]) {
 
 /// Word `(k, column)` of the square is elements `2 k` and `2 k + 1` of row `column`, each of at most 32 floats.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) fn columns_of_rows(rows: &[&[f32]; TILE]) -> Square {
+pub(crate) fn columns_of_rows(rows: &[&[f32]; TILE]) -> Square {
     let mut square = [_mm512_setzero_si512(); TILE];
     for (words, row) in square.iter_mut().zip(rows) {
         *words = round(load(row), load_from(row, 16));
@@ -108,7 +108,7 @@ pub(super) fn columns_of_rows(rows: &[&[f32]; TILE]) -> Square {
 
 /// Word `(channel, k)` of the square is the channel of rows `2 k` and `2 k + 1`, each of at most 16 floats.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) fn channels_of_rows(rows: &[&[f32]; 2 * TILE]) -> Square {
+pub(crate) fn channels_of_rows(rows: &[&[f32]; 2 * TILE]) -> Square {
     let mut square = [_mm512_setzero_si512(); TILE];
     for (words, pair) in square.iter_mut().zip(rows.as_chunks::<2>().0) {
         *words = by_turns(load(pair[0]), load(pair[1]));
@@ -122,7 +122,7 @@ pub(super) fn channels_of_rows(rows: &[&[f32]; 2 * TILE]) -> Square {
 /// Sixteen words are writable there, for each row.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 #[expect(unsafe_code, reason = "writes whole vectors")]
-pub(super) unsafe fn store(square: &Square, target: *mut u32, stride: usize) {
+pub(crate) unsafe fn store(square: &Square, target: *mut u32, stride: usize) {
     for (row, words) in square.iter().enumerate() {
         // SAFETY: the caller's promise.
         unsafe { _mm512_storeu_si512(target.byte_add(row * stride).cast(), *words) };
