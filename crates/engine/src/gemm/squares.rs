@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_si512, _mm512_maskz_loadu_ps,
-    _mm512_permutexvar_epi16, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
+    _mm512_mul_ps, _mm512_permutexvar_epi16, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
     _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
     _mm512_unpacklo_epi64,
 };
@@ -112,6 +112,17 @@ pub(crate) fn channels_of_rows(rows: &[&[f32]; 2 * TILE]) -> Square {
     let mut square = [_mm512_setzero_si512(); TILE];
     for (words, pair) in square.iter_mut().zip(rows.as_chunks::<2>().0) {
         *words = by_turns(load(pair[0]), load(pair[1]));
+    }
+    transposed(&square)
+}
+
+/// As [`channels_of_rows`], each row times its factor.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(crate) fn channels_of_scaled_rows(rows: &[&[f32]; 2 * TILE], factors: &[f32; 2 * TILE]) -> Square {
+    let mut square = [_mm512_setzero_si512(); TILE];
+    for (index, words) in square.iter_mut().enumerate() {
+        let row = |row: usize| _mm512_mul_ps(load(rows[row]), _mm512_set1_ps(factors[row]));
+        *words = by_turns(row(2 * index), row(2 * index + 1));
     }
     transposed(&square)
 }

@@ -45,6 +45,40 @@ pub(super) fn pack_across(layout: Layout, weights: &[f32], inverse_norms: &[f32]
     }
 }
 
+/// Writes the directions of a tile as rows of their elements across its classes, `[dimension][ROW_STRIDE]` in words of two
+/// classes, with zeros to a whole number of registers.
+///
+/// # Panics
+/// When the words are fewer.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) fn pack_turned(layout: Layout, weights: &[f32], inverse_norms: &[f32], words: &mut [u32]) {
+    use crate::amx::{BLOCK, TILE};
+    use crate::gemm::squares;
+    let dimension = layout.dimension;
+    let rows = dimension.next_multiple_of(TILE);
+    assert!(words.len() >= rows * ROW_STRIDE, "{} words for {rows} rows", words.len());
+    assert!(inverse_norms.len().next_multiple_of(BLOCK) / 2 <= ROW_STRIDE, "{} classes", inverse_norms.len());
+    let classes = weights.chunks(BLOCK * dimension).zip(inverse_norms.chunks(BLOCK));
+    for (index, (weights, inverse)) in classes.enumerate() {
+        let mut factors = [0.0; BLOCK];
+        factors[..inverse.len()].copy_from_slice(inverse);
+        for first in (0..rows).step_by(TILE) {
+            let mut values: [&[f32]; BLOCK] = [&[]; BLOCK];
+            for (values, weight) in values.iter_mut().zip(weights.chunks_exact(dimension)) {
+                *values = &weight[first..(first + TILE).min(dimension)];
+            }
+            let square = squares::channels_of_scaled_rows(&values, &factors);
+            #[expect(unsafe_code, reason = "writes rows of a wider matrix")]
+            // SAFETY: the assertions hold sixteen rows from the first on, and sixteen words in each.
+            unsafe {
+                let target = words.as_mut_ptr().add(first * ROW_STRIDE + index * TILE);
+                squares::store(&square, target, ROW_STRIDE * size_of::<u32>());
+            }
+        }
+    }
+}
+
 /// A sum over sixteen lanes, whatever the instruction set.
 #[inline(always)]
 pub(super) fn dot(first: &[f32], second: &[f32]) -> f32 {

@@ -8,11 +8,12 @@ use super::exponential::exp;
 use super::layout::{Layout, TILE, UPDATE, depth_blocks, row_blocks};
 use super::sums::{cosines, share};
 use super::target::TargetOf;
+use crate::amx;
 use crate::buffer::Buffer;
 use crate::gemm::Store;
 use crate::gemm::word_tile::{DEPTH_WORDS, LeftWords, Order, PanelTarget, ROW_STRIDE, panel_product};
 use crate::gemm::words::{PANEL, across, along, as_words, unpair};
-use crate::isa::by_isa;
+use crate::isa::{Isa, by_isa};
 use crate::optimizer::{SgdStep, descend_elements};
 use crate::precision::Precision;
 
@@ -46,7 +47,7 @@ pub(super) struct Shifts<'a> {
 
 /// The parts of a worker's scratch.
 struct Parts<'a> {
-    /// Directions across the classes of a tile.
+    /// Directions across the classes of a tile, turned where products are those of AMX.
     across: &'a mut [u32],
     /// Directions as rows, where cosines are recomputed.
     rows: &'a mut [u32],
@@ -60,9 +61,12 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn of<'a>(layout: Layout, scratch: &'a mut Buffer) -> Parts<'a> {
+    fn of<'a>(layout: Layout, turned: bool, scratch: &'a mut Buffer) -> Parts<'a> {
         let sizes = [
-            layout.class_words(TILE) * layout.across_stride(),
+            match turned {
+                true => layout.dimension.next_multiple_of(amx::TILE) * ROW_STRIDE,
+                false => layout.class_words(TILE) * layout.across_stride(),
+            },
             row_blocks(layout.direction_words(), TILE),
             TILE * PANEL,
             layout.class_words(TILE) * PANEL,
@@ -92,7 +96,8 @@ impl Parts<'_> {
 pub(super) fn walk(batch: &Batch<'_>, shifts: &Shifts<'_>, mut group: Group<'_>, scratch: &mut Buffer) {
     let (isa, layout) = (batch.isa, batch.layout);
     let (dimension, panels) = (layout.dimension, layout.sample_panels());
-    let mut parts = Parts::of(layout, scratch);
+    let turned = isa == Isa::Amx && layout.precision == Precision::Bf16;
+    let mut parts = Parts::of(layout, turned, scratch);
     group.partial.fill(0.0);
     for start in (0..group.classes.len()).step_by(layout.tile()) {
         let tile = start..(start + layout.tile()).min(group.classes.len());
@@ -103,7 +108,11 @@ pub(super) fn walk(batch: &Batch<'_>, shifts: &Shifts<'_>, mut group: Group<'_>,
         {
             let weights = &group.weights[tile.start * dimension..tile.end * dimension];
             let (across, rows) = (&mut *parts.across, &mut *parts.rows);
-            by_isa!(isa, pack_across, (layout: Layout, weights: &[f32], inverse: &[f32], across: &mut [u32]));
+            if turned {
+                turn(layout, weights, inverse, across);
+            } else {
+                by_isa!(isa, pack_across, (layout: Layout, weights: &[f32], inverse: &[f32], across: &mut [u32]));
+            }
             if kept.is_none() {
                 by_isa!(isa, pack_rows, (layout: Layout, weights: &[f32], inverse: &[f32], rows: &mut [u32]));
             }
@@ -154,9 +163,16 @@ pub(super) fn walk(batch: &Batch<'_>, shifts: &Shifts<'_>, mut group: Group<'_>,
                     );
                 }
             }
-            let order = Order::DepthMajor { stride: layout.across_stride() };
+            let mut depth = layout.class_words(tile.len());
+            let mut order = Order::DepthMajor { stride: layout.across_stride() };
+            if turned {
+                order = Order::RowMajor;
+                let whole = depth.next_multiple_of(amx::TILE);
+                parts.d_cosines_across[depth * PANEL..whole * PANEL].fill(0);
+                depth = whole;
+            }
             let left = LeftWords { words: parts.across, order, rows: dimension };
-            let right = &parts.d_cosines_across[..layout.class_words(tile.len()) * PANEL];
+            let right = &parts.d_cosines_across[..depth * PANEL];
             let values = &mut group.partial[panel * PANEL..];
             let target = PanelTarget { values, stride: layout.padded_samples(), store: Store::Add };
             panel_product(isa, layout.precision, left, right, target, share(next, panel, panels));
@@ -168,6 +184,19 @@ pub(super) fn walk(batch: &Batch<'_>, shifts: &Shifts<'_>, mut group: Group<'_>,
             }
         }
     }
+}
+
+/// Packs the directions for AMX.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "calls a function of an instruction set")]
+fn turn(layout: Layout, weights: &[f32], inverse_norms: &[f32], words: &mut [u32]) {
+    // SAFETY: a processor with AMX has AVX-512 with BF16.
+    unsafe { super::directions::pack_turned(layout, weights, inverse_norms, words) }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn turn(_: Layout, _: &[f32], _: &[f32], _: &mut [u32]) {
+    unreachable!("this processor has no tiles")
 }
 
 /// The gradient of some centres of a tile, and what becomes of it.
