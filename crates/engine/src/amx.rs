@@ -133,13 +133,8 @@ mod kernels {
     /// # Safety
     /// The process has the registers.
     pub(super) unsafe fn configure() {
-        let mut configuration = Configuration {
-            palette: 1,
-            start_row: 0,
-            reserved: [0; 14],
-            row_bytes: [0; 16],
-            rows: [0; 16],
-        };
+        let mut configuration =
+            Configuration { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
         configuration.row_bytes[..8].fill(ROW_BYTES as u16);
         configuration.rows[..8].fill(TILE as u8);
         // SAFETY: the caller's promise; the configuration is one that the architecture defines.

@@ -275,6 +275,75 @@ unsafe fn pack_runs<V: Vector, F: Format<V>>(values: &[f32], words: &mut [f32]) 
     }
 }
 
+/// As [`words::along`](super::words::along) by vectors.
+///
+/// # Safety
+/// The processor has the instruction set of `V` and of `F`.
+///
+/// # Panics
+/// When there are not [`Precision::words`] of them.
+#[expect(unsafe_code, reason = "packs whole vectors; tested with the head's products")]
+#[inline(always)]
+pub(crate) unsafe fn along<V: Vector, F: Format<V>>(values: &[f32], factor: f32, words: &mut [u32]) {
+    assert_eq!(words.len(), F::PRECISION.words(values.len()), "words of {} values", values.len());
+    let (run, apart) = match F::PRECISION {
+        Precision::F32 => (APART, 0),
+        Precision::Bf16 => (PANEL, APART),
+    };
+    for (values, words) in values.chunks(run).zip(words.chunks_mut(APART)) {
+        for lane in (0..words.len()).step_by(V::LANES) {
+            let end = (lane + V::LANES).min(words.len());
+            // SAFETY: the caller's promise; what is beyond the values is taken as zeros.
+            unsafe {
+                let factor = V::splat(factor);
+                let part = |start: usize| match values.get(start..) {
+                    Some(values) => V::load_some(values).multiply(factor),
+                    None => V::splat(0.0),
+                };
+                F::store_some(part(lane), part(lane + apart), as_floats(&mut words[lane..end]));
+            }
+        }
+    }
+}
+
+/// As [`words::across`](super::words::across) by vectors.
+///
+/// # Safety
+/// The processor has the instruction set of `V` and of `F`.
+///
+/// # Panics
+/// When a length does not fit.
+#[expect(unsafe_code, reason = "packs whole vectors; tested with the head's products")]
+#[inline(always)]
+pub(crate) unsafe fn across<V: Vector, F: Format<V>>(
+    first: (&[f32], f32),
+    second: (&[f32], f32),
+    words: &mut [u32],
+) {
+    let words = &mut words[..first.0.len()];
+    for start in (0..words.len()).step_by(V::LANES) {
+        let end = (start + V::LANES).min(words.len());
+        // SAFETY: the caller's promise.
+        unsafe {
+            let part = |(values, factor): (&[f32], f32)| match values.get(start..) {
+                Some(values) => V::load_some(values).multiply(V::splat(factor)),
+                None => V::splat(0.0),
+            };
+            F::store_some(part(first), part(second), as_floats(&mut words[start..end]));
+        }
+    }
+}
+
+/// The memory of words as floats.
+#[inline(always)]
+fn as_floats(words: &mut [u32]) -> &mut [f32] {
+    #[expect(unsafe_code, reason = "f32 and u32 differ in meaning only")]
+    // SAFETY: both have the same size and alignment, and every bit pattern is a value of either.
+    unsafe {
+        std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len())
+    }
+}
+
 /// Writes the words of two rows, whose elements meet in a word.
 ///
 /// # Panics

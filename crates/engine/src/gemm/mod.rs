@@ -19,7 +19,7 @@ pub(crate) mod words;
 pub(crate) use blocked::{blocked_product, depth_major_product};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use format::NativePairs;
-pub(crate) use format::{APART, Floats, Format, Pairs, by_format};
+pub(crate) use format::{APART, Floats, Format, Pairs, across, along, by_format};
 pub(crate) use panels::{Panel, Panels};
 use tile::{A_STRIDE, Layout, MAX_ROWS, Tile};
 pub(crate) use tile::{BLOCK, Registers};

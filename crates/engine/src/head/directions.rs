@@ -3,7 +3,7 @@
 use super::SHORTEST;
 use super::layout::{Layout, TILE, depth_blocks};
 use crate::gemm::word_tile::ROW_STRIDE;
-use crate::gemm::words::{across, along};
+use crate::gemm::{Format, Vector, across, along};
 
 /// `1 / |W|` of each centre; 0 for one shorter than [`SHORTEST`].
 #[inline(always)]
@@ -15,22 +15,41 @@ pub(super) fn inverse_norms(dimension: usize, weights: &[f32], inverse_norms: &m
 }
 
 /// Writes the directions of a tile as rows of words, `[blocks of depth][TILE][ROW_STRIDE]`.
+///
+/// # Safety
+/// The processor has the instruction set of `V` and of `F`.
+#[expect(unsafe_code, reason = "packs whole vectors")]
 #[inline(always)]
-pub(super) fn pack_rows(layout: Layout, weights: &[f32], inverse_norms: &[f32], words: &mut [u32]) {
+pub(super) unsafe fn pack_rows<V: Vector, F: Format<V>>(
+    layout: Layout,
+    weights: &[f32],
+    inverse_norms: &[f32],
+    words: &mut [u32],
+) {
     let (dimension, precision) = (layout.dimension, layout.precision);
     for (class, (weight, inverse)) in weights.chunks_exact(dimension).zip(inverse_norms).enumerate() {
         for (index, block) in depth_blocks(layout.direction_words()).enumerate() {
             let target = &mut words[(index * TILE + class) * ROW_STRIDE..][..block.len()];
             let elements =
                 precision.per_word() * block.start..(precision.per_word() * block.end).min(dimension);
-            along(precision, &weight[elements], *inverse, target);
+            // SAFETY: the caller's promise.
+            unsafe { along::<V, F>(&weight[elements], *inverse, target) };
         }
     }
 }
 
 /// Writes the directions of a tile as words across its classes, `[class words][across stride]`.
+///
+/// # Safety
+/// The processor has the instruction set of `V` and of `F`.
+#[expect(unsafe_code, reason = "packs whole vectors")]
 #[inline(always)]
-pub(super) fn pack_across(layout: Layout, weights: &[f32], inverse_norms: &[f32], words: &mut [u32]) {
+pub(super) unsafe fn pack_across<V: Vector, F: Format<V>>(
+    layout: Layout,
+    weights: &[f32],
+    inverse_norms: &[f32],
+    words: &mut [u32],
+) {
     let precision = layout.precision;
     let classes = weights.chunks_exact(layout.dimension).zip(inverse_norms);
     let mut classes = classes.map(|(weight, inverse)| (weight, *inverse));
@@ -41,7 +60,8 @@ pub(super) fn pack_across(layout: Layout, weights: &[f32], inverse_norms: &[f32]
             1 => None,
             _ => classes.next(),
         };
-        across(precision, first, second.unwrap_or((&[], 0.0)), words);
+        // SAFETY: the caller's promise.
+        unsafe { across::<V, F>(first, second.unwrap_or((&[], 0.0)), words) };
     }
 }
 

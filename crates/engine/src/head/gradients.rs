@@ -10,9 +10,9 @@ use super::sums::{cosines, share};
 use super::target::TargetOf;
 use crate::amx;
 use crate::buffer::Buffer;
-use crate::gemm::Store;
 use crate::gemm::word_tile::{DEPTH_WORDS, LeftWords, Order, PanelTarget, ROW_STRIDE, panel_product};
-use crate::gemm::words::{PANEL, across, along, as_words, unpair};
+use crate::gemm::words::{PANEL, as_words, unpair};
+use crate::gemm::{Format, Store, Vector, across, along, by_format};
 use crate::isa::{Isa, by_isa};
 use crate::optimizer::{SgdStep, descend_elements};
 use crate::precision::Precision;
@@ -95,6 +95,7 @@ impl Parts<'_> {
 /// Walks over one group: `partial = sum over its classes of d_cosine * direction`, and the centres.
 pub(super) fn walk(batch: &Batch<'_>, shifts: &Shifts<'_>, mut group: Group<'_>, scratch: &mut Buffer) {
     let (isa, layout) = (batch.isa, batch.layout);
+    let precision = layout.precision;
     let (dimension, panels) = (layout.dimension, layout.sample_panels());
     let turned = isa == Isa::Amx && layout.precision == Precision::Bf16;
     let mut parts = Parts::of(layout, turned, scratch);
@@ -111,10 +112,28 @@ pub(super) fn walk(batch: &Batch<'_>, shifts: &Shifts<'_>, mut group: Group<'_>,
             if turned {
                 turn(layout, weights, inverse, across);
             } else {
-                by_isa!(isa, pack_across, (layout: Layout, weights: &[f32], inverse: &[f32], across: &mut [u32]));
+                #[expect(unsafe_code, reason = "calls a function of an instruction set")]
+                // SAFETY: an Isa that reaches a kernel is available.
+                unsafe {
+                    by_format!(
+                        isa,
+                        precision,
+                        pack_across,
+                        (layout: Layout, weights: &[f32], inverse: &[f32], across: &mut [u32])
+                    );
+                }
             }
             if kept.is_none() {
-                by_isa!(isa, pack_rows, (layout: Layout, weights: &[f32], inverse: &[f32], rows: &mut [u32]));
+                #[expect(unsafe_code, reason = "calls a function of an instruction set")]
+                // SAFETY: an Isa that reaches a kernel is available.
+                unsafe {
+                    by_format!(
+                        isa,
+                        precision,
+                        pack_rows,
+                        (layout: Layout, weights: &[f32], inverse: &[f32], rows: &mut [u32])
+                    );
+                }
             }
         }
         let next = group.weights.get(tile.end * dimension..).unwrap_or(&[]);
@@ -124,7 +143,6 @@ pub(super) fn walk(batch: &Batch<'_>, shifts: &Shifts<'_>, mut group: Group<'_>,
             let (scales, shifts) = (&batch.scales[own.clone()], &shifts.shifts[own.clone()]);
             let offset = panel * layout.panel_words();
             let mut d_cosines = DCosines {
-                precision: layout.precision,
                 across: &mut *parts.d_cosines_across,
                 rows: &mut parts.d_cosines[offset / DEPTH_WORDS * TILE * ROW_STRIDE + offset % DEPTH_WORDS..],
             };
@@ -133,34 +151,49 @@ pub(super) fn walk(batch: &Batch<'_>, shifts: &Shifts<'_>, mut group: Group<'_>,
                 let words = layout.panel_words();
                 let kept = &kept[panel * TILE * words..][..tile.len() * words];
                 let largest = &group.kept_largest[index * layout.padded_samples()..][own];
-                by_isa!(
-                    isa,
-                    from_kept,
-                    (kept: &[u32], largest: &[f32], scales: &[f32], shifts: &[f32], target: &mut DCosines<'_>)
-                );
+                #[expect(unsafe_code, reason = "calls a function of an instruction set")]
+                // SAFETY: an Isa that reaches a kernel is available.
+                unsafe {
+                    by_format!(
+                        isa,
+                        precision,
+                        from_kept,
+                        (kept: &[u32], largest: &[f32], scales: &[f32], shifts: &[f32], target: &mut DCosines<'_>)
+                    );
+                }
             } else {
                 let classes = group.classes.start + tile.start..group.classes.start + tile.end;
                 let values = &mut parts.cosines[..tile.len() * PANEL];
                 cosines(batch, parts.rows, &classes, panel, values, &[]);
                 if let Some(Hardness { t, psi }) = &batch.hardness {
                     let hardness = (&psi[own], *t);
-                    by_isa!(
-                        isa,
-                        from_hard_cosines,
-                        (
-                            values: &[f32],
-                            hardness: (&[f32], f32),
-                            scales: &[f32],
-                            shifts: &[f32],
-                            target: &mut DCosines<'_>,
-                        )
-                    );
+                    #[expect(unsafe_code, reason = "calls a function of an instruction set")]
+                    // SAFETY: an Isa that reaches a kernel is available.
+                    unsafe {
+                        by_format!(
+                            isa,
+                            precision,
+                            from_hard_cosines,
+                            (
+                                values: &[f32],
+                                hardness: (&[f32], f32),
+                                scales: &[f32],
+                                shifts: &[f32],
+                                target: &mut DCosines<'_>,
+                            )
+                        );
+                    }
                 } else {
-                    by_isa!(
-                        isa,
-                        from_cosines,
-                        (values: &[f32], scales: &[f32], shifts: &[f32], target: &mut DCosines<'_>)
-                    );
+                    #[expect(unsafe_code, reason = "calls a function of an instruction set")]
+                    // SAFETY: an Isa that reaches a kernel is available.
+                    unsafe {
+                        by_format!(
+                            isa,
+                            precision,
+                            from_cosines,
+                            (values: &[f32], scales: &[f32], shifts: &[f32], target: &mut DCosines<'_>)
+                        );
+                    }
                 }
             }
             let mut depth = layout.class_words(tile.len());
@@ -271,7 +304,6 @@ fn update(
 
 /// Where the gradients of a panel's cosines go: to both products.
 struct DCosines<'a> {
-    precision: Precision,
     across: &'a mut [u32],
     /// From the panel's first word of the tile's first row.
     rows: &'a mut [u32],
@@ -279,43 +311,68 @@ struct DCosines<'a> {
 
 impl DCosines<'_> {
     /// Writes classes `[2 pair, 2 pair + 1]`, or class `pair` alone in f32.
+    ///
+    /// # Safety
+    /// The processor has the instruction set of `V` and of `F`.
+    #[expect(unsafe_code, reason = "packs whole vectors")]
     #[inline(always)]
-    fn write(&mut self, pair: usize, classes: &[[f32; PANEL]]) {
-        let step = self.precision.per_word();
+    unsafe fn write<V: Vector, F: Format<V>>(&mut self, pair: usize, classes: &[[f32; PANEL]]) {
+        let step = F::PRECISION.per_word();
         let first: &[f32] = classes.first().map_or(&[], |class| class);
         let second: &[f32] = classes.get(1).map_or(&[], |class| class);
-        across(self.precision, (first, 1.0), (second, 1.0), &mut self.across[pair * PANEL..][..PANEL]);
-        for (index, class) in classes.iter().enumerate() {
-            let row = &mut self.rows[(pair * step + index) * ROW_STRIDE..][..self.precision.words(PANEL)];
-            along(self.precision, class, 1.0, row);
+        // SAFETY: the caller's promise.
+        unsafe {
+            across::<V, F>((first, 1.0), (second, 1.0), &mut self.across[pair * PANEL..][..PANEL]);
+            for (index, class) in classes.iter().enumerate() {
+                let row = &mut self.rows[(pair * step + index) * ROW_STRIDE..][..F::PRECISION.words(PANEL)];
+                along::<V, F>(class, 1.0, row);
+            }
         }
     }
 }
 
 /// `d loss / d cosine = scale * e^(largest - shift)` times a kept exponential.
+///
+/// # Safety
+/// The processor has the instruction set of `V` and of `F`.
+#[expect(unsafe_code, reason = "packs whole vectors")]
 #[inline(always)]
-fn from_kept(kept: &[u32], largest: &[f32], scales: &[f32], shifts: &[f32], target: &mut DCosines<'_>) {
+unsafe fn from_kept<V: Vector, F: Format<V>>(
+    kept: &[u32],
+    largest: &[f32],
+    scales: &[f32],
+    shifts: &[f32],
+    target: &mut DCosines<'_>,
+) {
     let mut factors = [0.0; PANEL];
     for (((factor, largest), scale), shift) in factors.iter_mut().zip(largest).zip(scales).zip(shifts) {
         *factor = scale * exp(largest - shift);
     }
-    match target.precision {
+    match F::PRECISION {
         Precision::F32 => {
             for (index, class) in kept.as_chunks::<PANEL>().0.iter().enumerate() {
                 let mut gradients = [0.0; PANEL];
                 for lane in 0..PANEL {
                     gradients[lane] = f32::from_bits(class[lane]) * factors[lane];
                 }
-                target.write(index, &[gradients]);
+                // SAFETY: the caller's promise.
+                unsafe { target.write::<V, F>(index, &[gradients]) };
             }
         }
         Precision::Bf16 => {
             for (index, classes) in kept.as_chunks::<{ PANEL / 2 }>().0.chunks(2).enumerate() {
                 match classes {
                     [first, second] => {
-                        target.write(index, &[scaled_pairs(first, &factors), scaled_pairs(second, &factors)]);
+                        // SAFETY: the caller's promise.
+                        unsafe {
+                            target.write::<V, F>(
+                                index,
+                                &[scaled_pairs(first, &factors), scaled_pairs(second, &factors)],
+                            )
+                        };
                     }
-                    [first, ..] => target.write(index, &[scaled_pairs(first, &factors)]),
+                    // SAFETY: the caller's promise.
+                    [first, ..] => unsafe { target.write::<V, F>(index, &[scaled_pairs(first, &factors)]) },
                     [] => {}
                 }
             }
@@ -335,18 +392,29 @@ fn scaled_pairs(words: &[u32; PANEL / 2], factors: &[f32; PANEL]) -> [f32; PANEL
 }
 
 /// `d loss / d cosine = scale * e^(scale * cosine - shift)`.
+///
+/// # Safety
+/// The processor has the instruction set of `V` and of `F`.
+#[expect(unsafe_code, reason = "packs whole vectors")]
 #[inline(always)]
-fn from_cosines(cosines: &[f32], scales: &[f32], shifts: &[f32], target: &mut DCosines<'_>) {
+unsafe fn from_cosines<V: Vector, F: Format<V>>(
+    cosines: &[f32],
+    scales: &[f32],
+    shifts: &[f32],
+    target: &mut DCosines<'_>,
+) {
     let (Some(scales), Some(shifts)) = (scales.first_chunk::<PANEL>(), shifts.first_chunk::<PANEL>()) else {
         panic!("a panel has {PANEL} samples");
     };
-    for (index, classes) in cosines.as_chunks::<PANEL>().0.chunks(target.precision.per_word()).enumerate() {
+    for (index, classes) in cosines.as_chunks::<PANEL>().0.chunks(F::PRECISION.per_word()).enumerate() {
         match classes {
             [first, second] => {
                 let gradients = [shifted(first, scales, shifts), shifted(second, scales, shifts)];
-                target.write(index, &gradients);
+                // SAFETY: the caller's promise.
+                unsafe { target.write::<V, F>(index, &gradients) };
             }
-            [first, ..] => target.write(index, &[shifted(first, scales, shifts)]),
+            // SAFETY: the caller's promise.
+            [first, ..] => unsafe { target.write::<V, F>(index, &[shifted(first, scales, shifts)]) },
             [] => {}
         }
     }
@@ -362,8 +430,12 @@ fn shifted(cosines: &[f32; PANEL], scales: &[f32; PANEL], shifts: &[f32; PANEL])
 }
 
 /// As [`from_cosines`] where a cosine above `psi` is hard, `v = c (t + c)` with the slope `t + 2 c`.
+///
+/// # Safety
+/// The processor has the instruction set of `V` and of `F`.
+#[expect(unsafe_code, reason = "packs whole vectors")]
 #[inline(always)]
-fn from_hard_cosines(
+unsafe fn from_hard_cosines<V: Vector, F: Format<V>>(
     cosines: &[f32],
     (psi, t): (&[f32], f32),
     scales: &[f32],
@@ -376,7 +448,7 @@ fn from_hard_cosines(
         panic!("a panel has {PANEL} samples");
     };
     let mut gradients = [[0.0; PANEL]; 2];
-    for (index, classes) in cosines.as_chunks::<PANEL>().0.chunks(target.precision.per_word()).enumerate() {
+    for (index, classes) in cosines.as_chunks::<PANEL>().0.chunks(F::PRECISION.per_word()).enumerate() {
         for (gradients, cosines) in gradients.iter_mut().zip(classes) {
             for lane in 0..PANEL {
                 let cosine = cosines[lane];
@@ -387,7 +459,8 @@ fn from_hard_cosines(
                 gradients[lane] = slope * scales[lane] * exp(scales[lane] * value - shifts[lane]);
             }
         }
-        target.write(index, &gradients[..classes.len()]);
+        // SAFETY: the caller's promise.
+        unsafe { target.write::<V, F>(index, &gradients[..classes.len()]) };
     }
 }
 

@@ -8,11 +8,10 @@ use super::exponential::exp;
 use super::layout::{Layout, TILE, depth_blocks, row_blocks};
 use super::others::{harden, keep_nearest};
 use crate::buffer::Buffer;
-use crate::gemm::Store;
 use crate::gemm::word_tile::{LeftWords, Order, PanelTarget, ROW_STRIDE, panel_product};
-use crate::gemm::words::{PANEL, along, as_words};
+use crate::gemm::words::{PANEL, as_words};
+use crate::gemm::{Format, Store, Vector, along, by_format};
 use crate::isa::by_isa;
-use crate::precision::Precision;
 
 /// What the first walk writes for one group of classes.
 pub(super) struct GroupSums<'a> {
@@ -56,7 +55,16 @@ pub(super) fn sum_exponentials(
         }
         {
             let (inverse, packed) = (&*inverse, &mut *packed);
-            by_isa!(isa, pack_rows, (layout: Layout, tile: &[f32], inverse: &[f32], packed: &mut [u32]));
+            #[expect(unsafe_code, reason = "calls a function of an instruction set")]
+            // SAFETY: an Isa that reaches a kernel is available.
+            unsafe {
+                by_format!(
+                    isa,
+                    precision,
+                    pack_rows,
+                    (layout: Layout, tile: &[f32], inverse: &[f32], packed: &mut [u32])
+                );
+            }
         }
         let next = weights.get((index + 1) * rows * dimension..).unwrap_or(&[]);
         for panel in 0..layout.sample_panels() {
@@ -79,7 +87,11 @@ pub(super) fn sum_exponentials(
             let (exponentials, words) = (&*logits, layout.panel_words());
             let start = (index * layout.sample_panels() + panel) * TILE * words;
             if let Some(kept) = kept.get_mut(start..start + inverse.len() * words) {
-                by_isa!(isa, keep, (precision: Precision, exponentials: &[f32], kept: &mut [u32]));
+                #[expect(unsafe_code, reason = "calls a function of an instruction set")]
+                // SAFETY: an Isa that reaches a kernel is available.
+                unsafe {
+                    by_format!(isa, precision, keep, (exponentials: &[f32], kept: &mut [u32]));
+                }
                 kept_largest[index * layout.padded_samples()..][own].copy_from_slice(largest);
             }
         }
@@ -148,10 +160,15 @@ fn add_exponentials(cosines: &mut [f32], scales: &[f32], largest: &mut [f32], su
 }
 
 /// Writes the exponentials of a tile as words along the samples.
+///
+/// # Safety
+/// The processor has the instruction set of `V` and of `F`.
+#[expect(unsafe_code, reason = "packs whole vectors")]
 #[inline(always)]
-fn keep(precision: Precision, exponentials: &[f32], words: &mut [u32]) {
+unsafe fn keep<V: Vector, F: Format<V>>(exponentials: &[f32], words: &mut [u32]) {
     let rows = exponentials.chunks_exact(PANEL);
-    for (row, words) in rows.zip(words.chunks_exact_mut(precision.words(PANEL))) {
-        along(precision, row, 1.0, words);
+    for (row, words) in rows.zip(words.chunks_exact_mut(F::PRECISION.words(PANEL))) {
+        // SAFETY: the caller's promise.
+        unsafe { along::<V, F>(row, 1.0, words) };
     }
 }

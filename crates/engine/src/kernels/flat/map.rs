@@ -172,8 +172,7 @@ impl Grid<'_> {
         let parts = least.div_ceil(self.images).max(rows.div_ceil((bytes / row).max(1))).min(rows);
         let bound = |part: usize| part * rows / parts;
         let of_image = |image: usize| {
-            (0..parts)
-                .map(move |part| Slab { images: image..image + 1, rows: bound(part)..bound(part + 1) })
+            (0..parts).map(move |part| Slab { images: image..image + 1, rows: bound(part)..bound(part + 1) })
         };
         (0..self.images).flat_map(of_image).collect()
     }

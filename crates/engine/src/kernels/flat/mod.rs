@@ -233,7 +233,8 @@ impl Product<'_> {
         let columns = panel * BLOCK..((panel + 1) * BLOCK).min(columns);
         let mut sums = Sums([[0.0; BLOCK]; BLOCK]);
         let mut places = Places::new(map, &self.grid, slab, self.placement);
-        let reach = runs.iter().map(|run| run.offset as usize + run.steps * amx::ROW_BYTES).max().unwrap_or(0);
+        let reach =
+            runs.iter().map(|run| run.offset as usize + run.steps * amx::ROW_BYTES).max().unwrap_or(0);
         for first in (0..map.positions(slab)).step_by(BLOCK) {
             let bytes = (first + BLOCK - 1) * channels * size_of::<u16>() + reach;
             assert!(bytes <= size_of_val(source), "a block at {first} of {slab:?}");

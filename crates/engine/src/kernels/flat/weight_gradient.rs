@@ -1,9 +1,9 @@
 //! The gradient of the weights: for each tap a product over positions of the transposed source, shifted by the tap, with
 //! the gradient of the target, which is zero at useless positions.
 
+use super::as_halves;
 use super::map::{Map, Slab};
 use super::{Direction, Filters, Placement, Places, forward_grid};
-use super::as_halves;
 use crate::amx::{self, BLOCK, Block, Run, TILE};
 use crate::gemm::squares;
 use crate::gemm::words::as_words;
@@ -84,7 +84,9 @@ pub(crate) fn weight_gradient(
             let mut part_grid = grid;
             part_grid.images = images.len();
             let both = channels.len() * map.planes() + outputs;
-            for (index, slab) in part_grid.slabs(&map, both.div_ceil(map.planes()), SLAB_BYTES, 1).iter().enumerate() {
+            for (index, slab) in
+                part_grid.slabs(&map, both.div_ceil(map.planes()), SLAB_BYTES, 1).iter().enumerate()
+            {
                 let slab = Slab {
                     images: images.start + slab.images.start..images.start + slab.images.end,
                     rows: slab.rows.clone(),
@@ -115,7 +117,8 @@ pub(crate) fn weight_gradient(
                         for (tap_index, tap) in taps.iter().enumerate() {
                             let (plane, offset) = map.meets(tap);
                             let run = [Run {
-                                offset: (((plane * rows + block) * pitch + offset) * size_of::<u16>()) as isize,
+                                offset: (((plane * rows + block) * pitch + offset) * size_of::<u16>())
+                                    as isize,
                                 steps,
                             }];
                             let place = ((part * cut.taps + tap_index) * cut.rows + channels.start + block)
