@@ -9,7 +9,7 @@ use crate::precision::Precision;
 
 /// Classes of a tile: whole blocks of AMX, and about whole register tiles of the others. Its directions and exponentials stay in
 /// the second-level cache.
-pub(super) const TILE: usize = 256;
+pub(super) const TILE: usize = 192;
 
 /// Classes whose centres are updated at a time, while their gradient is in the second-level cache.
 pub(super) const UPDATE: usize = 64;
