@@ -6,10 +6,18 @@
 use std::cell::Cell;
 use std::sync::OnceLock;
 
+use crate::isa::Isa;
+use crate::precision::Precision;
+
 /// Rows of a register, and words in a row.
 pub(crate) const TILE: usize = 16;
 /// Rows and columns of a block: two registers each way.
 pub(crate) const BLOCK: usize = 2 * TILE;
+/// Whether products of this kind are those of tiles.
+pub(crate) const fn multiplies(isa: Isa, precision: Precision) -> bool {
+    matches!((isa, precision), (Isa::Amx, Precision::Bf16))
+}
+
 /// Bytes of a row of a register.
 pub(crate) const ROW_BYTES: usize = 4 * TILE;
 

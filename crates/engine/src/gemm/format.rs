@@ -415,13 +415,12 @@ unsafe fn pack_panel<V: Vector, F: Format<V>>(
             }
         };
         for start in (0..panel.width).step_by(V::LANES) {
-            let lanes = V::LANES.min(panel.columns - start);
-            // SAFETY: the caller promises the instruction set and a matrix of this size; a panel's width is whole vectors,
-            // each of which has a column.
+            let lanes = V::LANES.min(panel.columns.saturating_sub(start));
+            // SAFETY: the caller promises the instruction set and a matrix of this size; a panel's width is whole vectors.
             unsafe {
                 let mut values = [V::splat(0.0); 2];
                 for (value, row) in values.iter_mut().zip([first, second]) {
-                    if row < depth {
+                    if row < depth && lanes > 0 {
                         let place = row * columns + panel.first_column + start;
                         *value = V::load_some(&matrix[place..place + lanes]);
                     }

@@ -30,6 +30,7 @@ use std::ops::Range;
 use format::{pack_row, pack_two};
 use words::PANEL;
 
+use crate::amx;
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
@@ -108,6 +109,8 @@ pub(crate) enum Store {
 const DEPTH_BLOCK: usize = 384;
 /// Tiles of rows in a block of A, which stays in the second-level cache.
 const TILES_IN_BLOCK: usize = 8;
+/// As much of a block of A for AMX.
+const AMX_ROWS: usize = 4 * amx::BLOCK;
 /// The most elements of a row that [`pack_transposed_rows`] takes.
 pub(crate) const MAX_ELEMENTS: usize = 24 * MAX_ROWS;
 /// Sums that a task of an outer product keeps in the second-level cache.
@@ -128,7 +131,8 @@ pub(crate) fn product(
     place: impl Fn(usize) -> usize + Sync,
     store: Store,
 ) {
-    let block = row_block(pool.isa());
+    let (isa, precision) = shape.arithmetic();
+    let block = row_block(isa, precision);
     let row_blocks = rows.count().div_ceil(block);
     // Few rows: let several tasks share them, each with some of the panels.
     let column_groups = (4 * pool.threads()).div_ceil(row_blocks.max(1)).clamp(1, shape.count());
@@ -137,19 +141,19 @@ pub(crate) fn product(
         let (index, group) = (task / column_groups, task % column_groups);
         let taken = index * block..((index + 1) * block).min(rows.count());
         let group = group * shape.count() / column_groups..(group + 1) * shape.count() / column_groups;
-        let packed = scratch.at_least(packed_rows_len(pool.isa()));
+        let packed = scratch.at_least(packed_rows_len(isa, precision));
         product_rows(rows, taken, (shape, panels), group, packed, target, &place, store);
     });
 }
 
 /// Rows that one call of [`product_rows`] takes at most.
-pub(crate) const fn row_block(isa: Isa) -> usize {
-    Registers::of(isa).rows * TILES_IN_BLOCK
+pub(crate) const fn row_block(isa: Isa, precision: Precision) -> usize {
+    if amx::multiplies(isa, precision) { AMX_ROWS } else { Registers::of(isa).rows * TILES_IN_BLOCK }
 }
 
 /// Floats of scratch that [`product_rows`] needs.
-pub(crate) const fn packed_rows_len(isa: Isa) -> usize {
-    row_block(isa) * A_STRIDE
+pub(crate) const fn packed_rows_len(isa: Isa, precision: Precision) -> usize {
+    row_block(isa, precision) * A_STRIDE
 }
 
 /// One task of a [`product`]: some rows, at most a block, times some of the panels.
@@ -185,11 +189,20 @@ pub(crate) fn product_rows(
         for index in group.clone() {
             let panel = shape.panel(index);
             let b = &panels[panel.start + first * panel.width..][..words * panel.width];
+            let place = |row: usize| place(taken.start + row) + panel.first_column;
+            if amx::multiplies(isa, precision) {
+                for top in (0..taken.len()).step_by(amx::BLOCK) {
+                    let left = AmxLeft { values: &packed[top * A_STRIDE..], stride: A_STRIDE, words };
+                    let rows = (taken.len() - top).min(amx::BLOCK);
+                    write_block(left, b, [rows, panel.columns], target, accumulate, |row| place(top + row));
+                }
+                continue;
+            }
             for top in (0..taken.len()).step_by(registers.rows) {
                 let here = (taken.len() - top).min(registers.rows);
                 let left = Left { values: &packed[top * A_STRIDE..], layout: Layout::RowMajor, rows: here };
                 write_tile((isa, precision), &left, words, b, panel, target, accumulate, |row| {
-                    place(taken.start + top + row) + panel.first_column
+                    place(top + row)
                 });
             }
         }
@@ -242,7 +255,8 @@ pub(crate) fn outer_product(
     let least = (2 * pool.threads()).div_ceil(all.count()).min(depth.div_ceil(registers.rows));
     let most = (OUTER_SUMS / columns).clamp(registers.rows, MAX_ELEMENTS);
     let parts = depth.div_ceil(most).max(least);
-    let block = depth.div_ceil(parts).next_multiple_of(registers.rows);
+    let granule = if amx::multiplies(isa, precision) { amx::BLOCK } else { registers.rows };
+    let block = depth.div_ceil(parts).next_multiple_of(granule).min(MAX_ELEMENTS / granule * granule);
     let parts = depth.div_ceil(block);
     let column_groups = (2 * pool.threads()).div_ceil(parts).clamp(1, all.count());
     let target = Shared::new(target);
@@ -250,20 +264,54 @@ pub(crate) fn outer_product(
         let (part, group) = (task / column_groups, task % column_groups);
         let group = group * all.count() / column_groups..(group + 1) * all.count() / column_groups;
         let range = part * block..((part + 1) * block).min(depth);
-        let packed = scratch.at_least(block * all.words());
+        let layout = Turned::new((isa, precision), block, all.words());
+        let packed = scratch.at_least(layout.len());
         for (index, panels) in workspace.chunks_exact(all.len()).enumerate().take(row_blocks) {
             let taken = taken(index);
-            pack_transposed_rows((isa, precision), rows, taken.clone(), range.clone(), block, packed);
+            pack_transposed_rows((isa, precision), rows, taken.clone(), range.clone(), layout, packed);
             let accumulate = if store == Store::Add || index > 0 { Store::Add } else { Store::Replace };
-            let left = Transposed { values: packed, stride: block, columns: range.len() };
+            let left = Transposed { values: packed, layout, columns: range.len() };
             let place = |k: usize| (range.start + k) * columns;
             transposed_product(left, (shape(&taken), panels), group.clone(), target, &place, accumulate);
         }
     });
 }
 
-/// Packs elements `range` of the rows `taken` as the left side of a [`transposed_product`], `stride` words from a row or
-/// pair of rows to the next.
+/// How the left side of a [`transposed_product`] lies: row after row of words, or for AMX element after element.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turned {
+    elements: usize,
+    words: usize,
+    by_element: bool,
+}
+
+impl Turned {
+    /// For at most so many elements of a row and words of rows.
+    pub(crate) fn new((isa, precision): (Isa, Precision), elements: usize, words: usize) -> Turned {
+        Turned { elements, words, by_element: amx::multiplies(isa, precision) }
+    }
+
+    /// From a row of words to the next, or from an element to the next.
+    fn stride(&self) -> usize {
+        // An odd number of cache lines, so that the rows of a register do not compete for one cache set.
+        if self.by_element { (self.words.div_ceil(amx::TILE) | 1) * amx::TILE } else { self.elements }
+    }
+
+    /// Floats of all, and of what the last rows of a tile read, without use, past the last element.
+    pub(crate) fn len(&self) -> usize {
+        match self.by_element {
+            true => self.elements.next_multiple_of(amx::BLOCK) * self.stride(),
+            false => self.words * self.elements + MAX_ROWS,
+        }
+    }
+
+    /// Where an element's first word lies.
+    pub(crate) fn place(&self, element: usize) -> usize {
+        if self.by_element { element * self.stride() } else { element }
+    }
+}
+
+/// Packs elements `range` of the rows `taken` as the left side of a [`transposed_product`].
 ///
 /// # Panics
 /// When `packed` is too short or `range` longer than [`MAX_ELEMENTS`].
@@ -272,9 +320,19 @@ pub(crate) fn pack_transposed_rows(
     rows: &impl Rows,
     taken: Range<usize>,
     range: Range<usize>,
-    stride: usize,
+    layout: Turned,
     packed: &mut [f32],
 ) {
+    #[cfg(target_arch = "x86_64")]
+    if layout.by_element {
+        #[expect(unsafe_code, reason = "calls a function of an instruction set")]
+        // SAFETY: a processor with AMX has AVX-512 with BF16.
+        unsafe {
+            turn_rows(rows, taken, range, layout, packed);
+        }
+        return;
+    }
+    let stride = layout.stride();
     if precision == Precision::F32 {
         for (index, row) in taken.enumerate() {
             rows.copy(row, range.clone(), &mut packed[index * stride..][..range.len()]);
@@ -314,6 +372,55 @@ pub(crate) fn pack_transposed_rows(
     }
 }
 
+/// As [`pack_transposed_rows`], element after element, with zeros in what words have beyond the last row.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn turn_rows(rows: &impl Rows, taken: Range<usize>, range: Range<usize>, layout: Turned, packed: &mut [f32]) {
+    const SIDE: usize = amx::TILE;
+    let stride = layout.stride();
+    let whole = rows.granule().is_multiple_of(SIDE);
+    let mut copies = [[0.0; SIDE]; PANEL];
+    for (index, first) in taken.clone().step_by(PANEL).enumerate() {
+        // Rows that share a word, one after another.
+        let row_of = |place: usize| first + place / 2 + place % 2 * APART;
+        let mut at = range.start;
+        while at < range.end {
+            let end = (at + SIDE).min(range.end);
+            let mut values: [&[f32]; PANEL] = [&[]; PANEL];
+            if whole {
+                for (place, value) in values.iter_mut().enumerate() {
+                    if row_of(place) < taken.end
+                        && let (len, Some(found)) = rows.run(rows.origin(row_of(place)), at)
+                    {
+                        *value = &found[..len.min(end - at)];
+                    }
+                }
+            } else {
+                for (place, copy) in copies.iter_mut().enumerate() {
+                    let copy = &mut copy[..end - at];
+                    if row_of(place) < taken.end {
+                        rows.copy(row_of(place), at..end, copy);
+                    } else {
+                        copy.fill(0.0);
+                    }
+                }
+                for (value, copy) in values.iter_mut().zip(&copies) {
+                    *value = &copy[..end - at];
+                }
+            }
+            let start = layout.place(at - range.start) + index * SIDE;
+            let target = &mut packed[start..start + (SIDE - 1) * stride + SIDE];
+            let square = squares::channels_of_rows(&values);
+            #[expect(unsafe_code, reason = "writes rows of a wider matrix")]
+            // SAFETY: the slice holds sixteen words in each of sixteen rows.
+            unsafe {
+                squares::store(&square, target.as_mut_ptr().cast(), stride * size_of::<f32>());
+            }
+            at = end;
+        }
+    }
+}
+
 /// Packs elements `range` of a row from where they lie.
 fn pack_runs(
     (isa, precision): (Isa, Precision),
@@ -336,13 +443,11 @@ fn pack_runs(
     }
 }
 
-/// The left side of a [`transposed_product`]: element `(k, row)` at `row * stride + k`.
-///
-/// The last rows of a tile may read, without use, up to [`MAX_ROWS`] floats past the last column.
+/// The left side of a [`transposed_product`].
 #[derive(Clone, Copy)]
 pub(crate) struct Transposed<'a> {
     pub(crate) values: &'a [f32],
-    pub(crate) stride: usize,
+    pub(crate) layout: Turned,
     /// Number of `k`.
     pub(crate) columns: usize,
 }
@@ -361,9 +466,20 @@ pub(crate) fn transposed_product(
     for index in group {
         let panel = shape.panel(index);
         let b = &panels[panel.start..][..shape.words() * panel.width];
+        if left.layout.by_element {
+            for top in (0..left.columns).step_by(amx::BLOCK) {
+                let values = &left.values[left.layout.place(top)..];
+                let here = AmxLeft { values, stride: left.layout.stride(), words: shape.words() };
+                let rows = (left.columns - top).min(amx::BLOCK);
+                write_block(here, b, [rows, panel.columns], target, store == Store::Add, |row| {
+                    place(top + row) + panel.first_column
+                });
+            }
+            continue;
+        }
         for top in (0..left.columns).step_by(registers.rows) {
             let here = (left.columns - top).min(registers.rows);
-            let layout = Layout::DepthMajor { stride: left.stride };
+            let layout = Layout::DepthMajor { stride: left.layout.stride() };
             let left = Left { values: &left.values[top..], layout, rows: here };
             write_tile(
                 (isa, precision),
@@ -375,6 +491,64 @@ pub(crate) fn transposed_product(
                 store == Store::Add,
                 |row| place(top + row) + panel.first_column,
             );
+        }
+    }
+}
+
+/// The rows of A that one block of AMX reads.
+#[derive(Clone, Copy)]
+struct AmxLeft<'a> {
+    values: &'a [f32],
+    stride: usize,
+    words: usize,
+}
+
+/// Computes one block, by way of a whole one on the stack where rows or columns are fewer or no rows of one stride.
+fn write_block(
+    left: AmxLeft<'_>,
+    b: &[f32],
+    [rows, columns]: [usize; 2],
+    target: Shared<'_, f32>,
+    accumulate: bool,
+    place: impl Fn(usize) -> usize,
+) {
+    const SIDE: usize = amx::BLOCK;
+    let AmxLeft { values, stride, words } = left;
+    assert!(values.len() >= (SIDE - 1) * stride + words, "a block reads past its left side");
+    assert!(b.len() >= words * SIDE && words.is_multiple_of(amx::TILE), "a panel of {words} words");
+    let runs = [amx::Run { offset: 0, steps: words / amx::TILE }];
+    let start = place(0);
+    let step = if rows > 1 { place(1).wrapping_sub(start) } else { 0 };
+    let in_place = [rows, columns] == [SIDE; 2]
+        && (2..rows).all(|row| place(row) == start.wrapping_add(step.wrapping_mul(row)))
+        && step < target.len();
+    let mut whole = [[0.0f32; SIDE]; SIDE];
+    let (pointer, target_stride) = match in_place {
+        true => (target.pointer(start..start + (SIDE - 1) * step + SIDE), step),
+        false => (whole.as_mut_ptr().cast(), SIDE),
+    };
+    #[expect(unsafe_code, reason = "hands pointers to the registers, and tasks share a tensor")]
+    // SAFETY: the assertions hold the operands; the block's elements belong to this task alone, and an Isa that reaches a
+    // kernel is available.
+    unsafe {
+        amx::multiply(&amx::Block {
+            left: values.as_ptr().cast(),
+            left_stride: stride * size_of::<f32>(),
+            runs: &runs,
+            right: b.as_ptr().cast(),
+            target: pointer,
+            target_stride: target_stride * size_of::<f32>(),
+            accumulate: accumulate && in_place,
+        });
+        if in_place {
+            return;
+        }
+        for (row, sums) in whole.iter().enumerate().take(rows) {
+            let start = place(row);
+            let target = target.range(start..start + columns);
+            for (target, sum) in target.iter_mut().zip(sums) {
+                *target = if accumulate { *target + sum } else { *sum };
+            }
         }
     }
 }

@@ -6,12 +6,13 @@ use super::format::{APART, pack_columns, pack_two};
 use super::tile::Registers;
 use super::vector::MAX_LANES;
 use super::words::PANEL;
+use crate::amx;
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
 
 /// How a `depth x columns` matrix is cut into panels: each is `[depth][width]`, two vectors wide, the last one
-/// vector wide when its columns fit in that. In bf16 a row of a panel holds words, each of the elements of two rows
+/// vector wide when its columns fit in that and no block of AMX takes both. In bf16 a row of a panel holds words, each of the elements of two rows
 /// of the matrix that are [`APART`] in a run of [`PANEL`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panels {
@@ -42,12 +43,17 @@ impl Panels {
         Panels::new(isa, Precision::F32, depth, columns)
     }
 
-    pub(super) fn arithmetic(&self) -> (Isa, Precision) {
+    pub(crate) fn arithmetic(&self) -> (Isa, Precision) {
         (self.isa, self.precision)
     }
 
     fn lanes(&self) -> usize {
         Registers::of(self.isa).lanes
+    }
+
+    /// Columns of which a panel's width is a multiple.
+    fn granule(&self) -> usize {
+        if amx::multiplies(self.isa, self.precision) { amx::BLOCK } else { self.lanes() }
     }
 
     /// Words in a column.
@@ -61,14 +67,14 @@ impl Panels {
 
     /// Floats of all panels.
     pub(crate) fn len(&self) -> usize {
-        self.words() * self.columns.next_multiple_of(self.lanes())
+        self.words() * self.columns.next_multiple_of(self.granule())
     }
 
     pub(crate) fn panel(&self, index: usize) -> Panel {
         let lanes = self.lanes();
         let first_column = index * 2 * lanes;
         let columns = (self.columns - first_column).min(2 * lanes);
-        let vectors = columns.div_ceil(lanes);
+        let vectors = columns.next_multiple_of(self.granule()) / lanes;
         Panel { start: self.words() * first_column, vectors, width: vectors * lanes, first_column, columns }
     }
 

@@ -3,6 +3,7 @@
 use super::batch_norm::{self, PartMoments};
 use super::column;
 use super::epilogue::Epilogue;
+use crate::amx;
 use crate::gemm::{Panels, Registers, Rows, Store, packed_rows_len, product_rows, row_block};
 use crate::pool::{Pool, Shared};
 
@@ -29,18 +30,17 @@ pub(crate) fn product(
     moments: Option<&mut [f32]>,
     target: &mut [f32],
 ) -> Option<usize> {
-    let (isa, channels, count) = (pool.isa(), shape.columns, rows.count());
+    let (channels, count) = (shape.columns, rows.count());
+    let (isa, precision) = shape.arithmetic();
+    let most = row_block(isa, precision);
     assert_eq!(target.len(), count * channels, "rows of the product");
-    let moments = moments.filter(|_| count.div_ceil(row_block(isa)) >= BLOCKS_OF_WHOLE_ROWS);
+    let moments = moments.filter(|_| count.div_ceil(most) >= BLOCKS_OF_WHOLE_ROWS);
     // Few rows: smaller blocks, so that every thread has some; a row's sums are the same in any block.
     let block = match moments {
-        Some(_) => row_block(isa),
+        Some(_) => most,
         None => {
-            let tile = Registers::of(isa).rows;
-            (count / (tile * TASKS_OF_THREAD * pool.threads()))
-                .max(1)
-                .saturating_mul(tile)
-                .min(row_block(isa))
+            let tile = if amx::multiplies(isa, precision) { amx::BLOCK } else { Registers::of(isa).rows };
+            (count / (tile * TASKS_OF_THREAD * pool.threads())).max(1).saturating_mul(tile).min(most)
         }
     };
     let row_blocks = count.div_ceil(block);
@@ -63,7 +63,7 @@ pub(crate) fn product(
         pool.run(row_blocks * groups, |task, scratch| {
             let (index, group) = (task / groups, task % groups);
             let group = group * shape.count() / groups..(group + 1) * shape.count() / groups;
-            finish(index, group, scratch.at_least(packed_rows_len(isa)));
+            finish(index, group, scratch.at_least(packed_rows_len(isa, precision)));
         });
         return None;
     };
@@ -71,8 +71,8 @@ pub(crate) fn product(
     let parts = row_blocks.div_ceil(blocks_in_part);
     let moments = Shared::new(moments);
     pool.run(parts, |index, scratch| {
-        let (packed, origin) =
-            scratch.at_least(packed_rows_len(isa) + channels).split_at_mut(packed_rows_len(isa));
+        let packed = packed_rows_len(isa, precision);
+        let (packed, origin) = scratch.at_least(packed + channels).split_at_mut(packed);
         #[expect(unsafe_code, reason = "tasks share a buffer and a tensor")]
         // SAFETY: this part's moments and, below, its rows belong to this task alone.
         let sums = unsafe { moments.range(index * 2 * channels..(index + 1) * 2 * channels) };
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn rows_are_finished_and_measured_as_by_plain_passes() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-            let block = row_block(isa);
+            let block = row_block(isa, Precision::F32);
             for (count, depth, channels) in
                 [(1, 5, 3), (block + 1, 40, 70), (8 * block - 1, 400, 33), (65 * block + 3, 9, 40)]
             {
