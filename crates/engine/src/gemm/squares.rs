@@ -3,10 +3,10 @@
 //! Every function asks for AVX-512 with BF16, which a processor with AMX has.
 
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_mul_ps,
-    _mm512_permutexvar_epi16, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
-    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
-    _mm512_unpacklo_epi64,
+    __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_si512, _mm512_mask_storeu_epi16,
+    _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_permutexvar_epi16, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::vector::first_lanes;
@@ -67,6 +67,7 @@ fn by_turns(first: __m512, second: __m512) -> __m512i {
 /// # Panics
 /// When there is not as much room.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
 #[expect(unsafe_code, reason = "writes whole vectors")]
 pub(crate) fn convert(values: &[f32], target: &mut [u16]) {
     assert!(target.len() >= values.len(), "{} bf16 for {} floats", target.len(), values.len());
@@ -78,10 +79,17 @@ pub(crate) fn convert(values: &[f32], target: &mut [u16]) {
     }
     if !rest.is_empty() {
         let words = round(load(rest), load_from(rest, 16));
-        let mut last = [0u16; 32];
-        // SAFETY: the array has 64 bytes.
-        unsafe { _mm512_storeu_si512(last.as_mut_ptr().cast(), words) };
-        target[whole.len() * 32..][..rest.len()].copy_from_slice(&last[..rest.len()]);
+        let target = &mut target[whole.len() * 32..][..rest.len()];
+        // SAFETY: the mask leaves out what lies past the slice.
+        unsafe { _mm512_mask_storeu_epi16(target.as_mut_ptr().cast(), (1 << rest.len()) - 1, words) };
+    }
+}
+
+/// Writes the first `count` floats of each `step` as bf16.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(crate) fn convert_some(values: &[f32], step: usize, count: usize, target: &mut [u16]) {
+    for (values, target) in values.chunks(step).zip(target.chunks_exact_mut(count)) {
+        convert(&values[..count], target);
     }
 }
 

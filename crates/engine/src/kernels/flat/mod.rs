@@ -398,10 +398,7 @@ fn spread(map: &Map, grid: &Grid<'_>, slab: &Slab, plane: usize, source: &[f32],
                 if map.step == 1 {
                     squares::convert(&source[..there * channels], line);
                 } else {
-                    let pixels = source.chunks(map.step * channels);
-                    for (pixel, line) in pixels.zip(line.chunks_exact_mut(channels)) {
-                        squares::convert(&pixel[..channels], line);
-                    }
+                    squares::convert_some(source, map.step * channels, channels, line);
                 }
             }
         }

@@ -14,6 +14,8 @@ use crate::pool::{Pool, Shared};
 const GROUP: usize = 2 * BLOCK;
 /// Tasks, at least, where there are as many images.
 const TASKS: usize = 8;
+/// Blocks of positions in a piece: both sides of its products are in the first-level cache.
+const STEPS: usize = 8;
 /// Bytes of both sides that a task packs at a time: they stay in the second-level cache.
 const SLAB_BYTES: usize = 1280 * 1024;
 
@@ -91,56 +93,54 @@ pub(crate) fn weight_gradient(
                     images: images.start + slab.images.start..images.start + slab.images.end,
                     rows: slab.rows.clone(),
                 };
-                let steps = map.positions(&slab).div_ceil(BLOCK);
-                let plane = map.plane(steps * BLOCK).next_multiple_of(BLOCK);
-                // An odd number of cache lines, so that the rows of a register do not compete for one cache set.
-                let pitch = plane + (1 - plane / BLOCK % 2) * BLOCK;
                 let rows = channels.len().next_multiple_of(BLOCK);
-                let left_len = map.planes() * rows * pitch / 2;
+                let left = Left::new(&map, rows, map.positions(&slab).div_ceil(BLOCK));
+                let steps = left.steps;
                 let right_len = panels * steps * TILE * BLOCK;
-                let (left, right) = scratch.at_least(left_len + right_len).split_at_mut(left_len);
+                let (halves, right) = scratch.at_least(left.len() + right_len).split_at_mut(left.len());
+                let halves = as_halves(halves);
                 #[expect(unsafe_code, reason = "calls functions of an instruction set")]
                 // SAFETY: a processor with AMX has AVX-512 with BF16.
                 unsafe {
                     for index in 0..map.planes() {
-                        let offsets = source_offsets(&map, &grid, &slab, index, pitch);
-                        let planes = &mut left[index * rows * pitch / 2..][..rows * pitch / 2];
-                        pack_channels(&offsets, inputs, channels.clone(), source, as_halves(planes), pitch);
+                        let pixels = source_pixels(&map, &grid, &slab, index, left.blocks() * BLOCK);
+                        pack_channels(&left, index, &pixels, inputs, channels.clone(), source, halves);
                     }
                     let placement = Placement { shape: geometry.target, stride: 1, top: 0, left: 0 };
-                    let offsets: Vec<Option<usize>> = Places::new(&map, &grid, &slab, placement).collect();
-                    pack_panels(&offsets, outputs, d_target, as_words(right), steps);
+                    let pixels: Vec<Option<usize>> = Places::new(&map, &grid, &slab, placement).collect();
+                    pack_panels(&pixels, outputs, d_target, as_words(right), steps);
                 }
-                let left = as_halves(left);
-                for block in (0..rows).step_by(BLOCK) {
-                    for panel in 0..panels {
-                        for (tap_index, tap) in taps.iter().enumerate() {
-                            let (plane, offset) = map.meets(tap);
-                            let run = [Run {
-                                offset: (((plane * rows + block) * pitch + offset) * size_of::<u16>())
-                                    as isize,
-                                steps,
-                            }];
-                            let place = ((part * cut.taps + tap_index) * cut.rows + channels.start + block)
-                                * cut.columns
-                                + panel * BLOCK;
-                            let end = ((plane * rows + block + BLOCK - 1) * pitch + offset) + steps * BLOCK;
-                            assert!(end <= left.len(), "a block reads past the source");
-                            let target_len = (BLOCK - 1) * cut.columns + BLOCK;
-                            #[expect(unsafe_code, reason = "hands pointers to the registers")]
-                            // SAFETY: the assertion holds the left side, the slices the others; the sums of these
-                            // channels belong to this task alone.
-                            unsafe {
-                                let right = &right[panel * steps * TILE * BLOCK..][..steps * TILE * BLOCK];
-                                amx::multiply(&Block {
-                                    left: left.as_ptr().cast(),
-                                    left_stride: pitch * size_of::<u16>(),
-                                    runs: &run,
-                                    right: right.as_ptr().cast(),
-                                    target: sums.pointer(place..place + target_len),
-                                    target_stride: cut.columns * size_of::<f32>(),
-                                    accumulate: index > 0,
-                                });
+                for (piece, first) in (0..steps).step_by(STEPS).enumerate() {
+                    let run_steps = STEPS.min(steps - first);
+                    for block in (0..rows).step_by(BLOCK) {
+                        for panel in 0..panels {
+                            let right = &right[(panel * steps + first) * TILE * BLOCK..];
+                            let right = &right[..run_steps * TILE * BLOCK];
+                            for (tap_index, tap) in taps.iter().enumerate() {
+                                let (plane, offset) = map.meets(tap);
+                                let start = left.place(piece, plane, block) + offset;
+                                let run = [Run { offset: 0, steps: run_steps }];
+                                assert!(
+                                    start + (BLOCK - 1) * left.pitch + run_steps * BLOCK <= halves.len(),
+                                    "a block reads past the source"
+                                );
+                                let row = (part * cut.taps + tap_index) * cut.rows + channels.start + block;
+                                let place = row * cut.columns + panel * BLOCK;
+                                #[expect(unsafe_code, reason = "hands pointers to the registers")]
+                                // SAFETY: the assertion holds the left side, the slices the others; the sums of these
+                                // channels belong to this task alone.
+                                unsafe {
+                                    amx::multiply(&Block {
+                                        left: halves.as_ptr().add(start).cast(),
+                                        left_stride: left.pitch * size_of::<u16>(),
+                                        runs: &run,
+                                        right: right.as_ptr().cast(),
+                                        target: sums
+                                            .pointer(place..place + (BLOCK - 1) * cut.columns + BLOCK),
+                                        target_stride: cut.columns * size_of::<f32>(),
+                                        accumulate: index > 0 || piece > 0,
+                                    });
+                                }
                             }
                         }
                     }
@@ -158,41 +158,83 @@ pub(crate) fn weight_gradient(
     });
 }
 
-/// The source pixel of each position of a plane, to its `pitch`.
-fn source_offsets(
+/// The transposed source of a slab, cut into pieces of [`STEPS`] blocks of positions, each with what taps reach past it:
+/// `[pieces][planes][rows][pitch]`, so that a piece of some rows is in the first-level cache for all taps.
+struct Left {
+    planes: usize,
+    rows: usize,
+    /// Blocks of positions that are multiplied, and those past them that taps reach.
+    steps: usize,
+    beyond: usize,
+    /// Elements from a row to the next.
+    pitch: usize,
+}
+
+impl Left {
+    fn new(map: &Map, rows: usize, steps: usize) -> Left {
+        let beyond = (map.plane(BLOCK) - BLOCK).div_ceil(BLOCK);
+        // An odd number of cache lines, so that the rows of a register do not compete for one cache set.
+        Left { planes: map.planes(), rows, steps, beyond, pitch: ((STEPS + beyond) | 1) * BLOCK }
+    }
+
+    /// Blocks of positions of a plane.
+    fn blocks(&self) -> usize {
+        self.steps + self.beyond
+    }
+
+    /// Floats of memory.
+    fn len(&self) -> usize {
+        self.steps.div_ceil(STEPS) * self.planes * self.rows * self.pitch / 2
+    }
+
+    /// Where a row of a piece begins.
+    fn place(&self, piece: usize, plane: usize, row: usize) -> usize {
+        ((piece * self.planes + plane) * self.rows + row) * self.pitch
+    }
+
+    /// The pieces that hold a block of positions, and where in each.
+    fn pieces_of(&self, block: usize) -> impl Iterator<Item = (usize, usize)> {
+        let (last, within) = (block / STEPS, block % STEPS);
+        let back = (0..=last).map(move |back| (last - back, within + back * STEPS));
+        let (beyond, pieces) = (self.beyond, self.steps.div_ceil(STEPS));
+        back.take_while(move |&(_, at)| at < STEPS + beyond).filter(move |&(piece, _)| piece < pieces)
+    }
+}
+
+/// The source pixel of each of so many positions of a plane.
+fn source_pixels(
     map: &Map,
     grid: &super::Grid<'_>,
     slab: &Slab,
     plane: usize,
-    pitch: usize,
+    positions: usize,
 ) -> Vec<Option<usize>> {
     let (first, start, count) = map.source_columns(grid.source.width, plane);
-    let mut offsets = Vec::with_capacity(pitch + map.across);
+    let mut pixels = Vec::with_capacity(positions + map.across);
     for row in map.source_rows(grid, slab, plane) {
         let pixel = |position: usize| {
             let column = position.checked_sub(start).filter(|&column| column < count)?;
             Some(row? * grid.source.width + first + column * map.step)
         };
-        offsets.extend((0..map.across).map(pixel));
+        pixels.extend((0..map.across).map(pixel));
     }
-    offsets.resize(pitch, None);
-    offsets
+    pixels.resize(positions, None);
+    pixels
 }
 
-/// Writes some channels of the pixels as rows, `[channels in whole blocks][pitch]`.
+/// Writes some channels of the pixels of a plane.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn pack_channels(
+    left: &Left,
+    plane: usize,
     pixels: &[Option<usize>],
     all: usize,
     channels: std::ops::Range<usize>,
     source: &[f32],
     target: &mut [u16],
-    pitch: usize,
 ) {
-    let rows = channels.len().next_multiple_of(BLOCK);
-    assert!(target.len() >= rows * pitch && pixels.len() == pitch, "{rows} channels of {pitch} positions");
-    for (index, pixels) in pixels.as_chunks::<BLOCK>().0.iter().enumerate() {
-        for row in (0..rows).step_by(TILE) {
+    for (block, pixels) in pixels.as_chunks::<BLOCK>().0.iter().enumerate() {
+        for row in (0..left.rows).step_by(TILE) {
             let first = channels.start + row;
             let here = first.min(channels.end)..(first + TILE).min(channels.end);
             let mut values: [&[f32]; BLOCK] = [&[]; BLOCK];
@@ -202,11 +244,14 @@ fn pack_channels(
                 }
             }
             let square = squares::channels_of_rows(&values);
-            #[expect(unsafe_code, reason = "writes rows of a plane")]
-            // SAFETY: the assertion holds sixteen rows from this one on, of which each has the block.
-            unsafe {
-                let target = target.as_mut_ptr().add(row * pitch + index * BLOCK);
-                squares::store(&square, target.cast(), pitch * size_of::<u16>());
+            for (piece, at) in left.pieces_of(block) {
+                let start = left.place(piece, plane, row) + at * BLOCK;
+                let target = &mut target[start..start + (TILE - 1) * left.pitch + BLOCK];
+                #[expect(unsafe_code, reason = "writes rows of a piece")]
+                // SAFETY: the slice holds a block of positions in each of sixteen rows.
+                unsafe {
+                    squares::store(&square, target.as_mut_ptr().cast(), left.pitch * size_of::<u16>());
+                }
             }
         }
     }
