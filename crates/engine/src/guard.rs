@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::gemm::Store;
 use crate::head::{Centres, Head};
 use crate::isa::Isa;
-use crate::kernels::convolution::{self, Algorithm, Method};
+use crate::kernels::convolution::{self, Algorithm, Method, Weights};
 use crate::kernels::epilogue::{self, After, Epilogue};
 use crate::kernels::{Geometry, batch_norm, column, dense, direct, prelu};
 use crate::optimizer::SgdStep;
@@ -20,8 +20,9 @@ use margin::Loss;
 use net::Shape;
 
 const F32: Precision = Precision::F32;
-const DIRECT: Method = Method { algorithm: Algorithm::Direct, precision: F32 };
-const WINOGRAD: Method = Method { algorithm: Algorithm::Winograd, precision: F32 };
+const DIRECT: Method = Method { algorithm: Algorithm::Direct, precision: F32, weights: Weights::Changing };
+const WINOGRAD: Method =
+    Method { algorithm: Algorithm::Winograd, precision: F32, weights: Weights::Changing };
 
 /// The least time of `slow` in units of that of `fast`.
 fn ratio(slow: &mut impl FnMut(), fast: &mut impl FnMut()) -> f64 {

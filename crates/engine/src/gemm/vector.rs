@@ -13,6 +13,14 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// As `splat`; `LANES` floats are writable at `target`.
     unsafe fn store(self, target: *mut f32);
+    /// As `store`, past the caches where the place is aligned and the instruction set can: for what is not read soon.
+    /// # Safety
+    /// As `store`.
+    #[inline(always)]
+    unsafe fn stream(self, target: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store(target) }
+    }
     /// `self * factor + addend`.
     /// # Safety
     /// As `splat`.
@@ -207,6 +215,17 @@ intrinsics!(
         use std::arch::x86_64::{_CMP_GT_OQ, _mm512_cmp_ps_mask, _mm512_mask_blend_ps, _mm512_setzero_ps};
         let greater = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(value, _mm512_setzero_ps());
         _mm512_mask_blend_ps(greater, other, positive)
+    },
+    #[inline(always)]
+    unsafe fn stream(self, target: *mut f32) {
+        // SAFETY: the caller promises the instruction set and the floats.
+        unsafe {
+            if target.addr().is_multiple_of(64) {
+                std::arch::x86_64::_mm512_stream_ps(target, self);
+            } else {
+                self.store(target);
+            }
+        }
     },
     #[inline(always)]
     unsafe fn load_some(source: &[f32]) -> Self {

@@ -17,6 +17,7 @@ use crate::precision::Precision;
 pub(crate) struct Method {
     pub(crate) algorithm: Algorithm,
     pub(crate) precision: Precision,
+    pub(crate) weights: Weights,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub(crate) enum Weights {
 impl Method {
     /// That whose algorithm costs less, with operands in `precision`.
     pub(crate) fn of(pool: &Pool, geometry: &Geometry, weights: Weights, precision: Precision) -> Method {
-        Method { algorithm: Algorithm::of(pool, geometry, weights, precision), precision }
+        Method { algorithm: Algorithm::of(pool, geometry, weights, precision), precision, weights }
     }
 }
 
@@ -154,7 +155,7 @@ pub(crate) fn forward(
             None
         }
         Algorithm::Flat => {
-            flat::forward(pool, geometry, source, rearranged, epilogue, target);
+            flat::forward(pool, geometry, source, rearranged, epilogue, method.weights, target);
             None
         }
     };

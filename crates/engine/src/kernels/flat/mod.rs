@@ -13,6 +13,7 @@ use net::Shape;
 use map::{Grid, Map, Slab};
 
 use super::column;
+use super::convolution::Weights;
 use super::epilogue::Epilogue;
 use super::geometry::{Geometry, Phase, Tap};
 use crate::amx::{self, BLOCK, Block, Run, TILE};
@@ -28,6 +29,9 @@ const SLAB_BYTES: usize = 768 * 1024;
 const TASKS_OF_THREAD: usize = 2;
 /// Grid positions of a slab, below which its columns are shared rather than its rows.
 const FEW_POSITIONS: usize = 128;
+
+/// Floats of a result from which on it pays to write it past the caches in training.
+const LARGE: usize = 1024 * 1024;
 
 /// Whether convolutions are computed here at all.
 pub(crate) fn applies(isa: Isa, precision: Precision, geometry: &Geometry) -> bool {
@@ -173,6 +177,8 @@ struct Product<'a> {
     filters: Filters,
     epilogue: Epilogue<'a>,
     store: Store,
+    /// Whether results go past the caches, as those do that much else is computed before they are read again.
+    streams: bool,
     placement: Placement,
 }
 
@@ -355,7 +361,11 @@ unsafe fn finish<V: Vector>(
                 if product.store == Store::Add {
                     value = value.add(V::load_some(target));
                 }
-                value.store_some(target);
+                if lanes == V::LANES && product.streams {
+                    value.stream(target.as_mut_ptr());
+                } else {
+                    value.store_some(target);
+                }
             }
         }
     }
@@ -450,7 +460,7 @@ pub(crate) fn rearrange_forward(pool: &Pool, geometry: &Geometry, weights: &[f32
     Filters::of(geometry, Direction::Forward).pack(pool, &runs, weights, as_words(rearranged));
 }
 
-/// `target = epilogue(source * weights)`, the weights rearranged by [`rearrange_forward`].
+/// `target = epilogue(source * weights)`, the weights, `Fixed` or `Changing`, rearranged by [`rearrange_forward`].
 ///
 /// # Shapes
 /// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`.
@@ -463,15 +473,18 @@ pub(crate) fn forward(
     source: &[f32],
     rearranged: &[f32],
     epilogue: Epilogue<'_>,
+    weights: Weights,
     target: &mut [f32],
 ) {
     let taps = geometry.taps();
+    let streams = weights == Weights::Changing && target.len() >= LARGE;
     let product = Product {
         grid: forward_grid(geometry, &taps),
         source,
         filters: Filters::of(geometry, Direction::Forward),
         epilogue,
         store: Store::Replace,
+        streams,
         placement: Placement { shape: geometry.target, stride: 1, top: 0, left: 0 },
     };
     product.run(pool, words_of(rearranged), target);
@@ -522,8 +535,8 @@ pub(crate) fn input_gradient(
         filters.pack(pool, &cut(&grid), weights, as_words(workspace));
         let placement =
             Placement { shape: geometry.source, stride: geometry.stride, top: phase.top, left: phase.left };
-        let epilogue = Epilogue::default();
-        let product = Product { grid, source: d_target, filters, epilogue, store, placement };
+        let (epilogue, streams) = (Epilogue::default(), store == Store::Replace && d_source.len() >= LARGE);
+        let product = Product { grid, source: d_target, filters, epilogue, store, streams, placement };
         product.run(pool, words_of(workspace), d_source);
     }
 }
@@ -548,6 +561,7 @@ mod tests {
             (5, 9, 9, 70, 40, [5, 5], 1, 2),
             (1, 70, 64, 160, 20, [3, 3], 1, 1),
             (2, 61, 67, 130, 20, [3, 3], 2, 1),
+            (4, 100, 90, 3, 32, [1, 1], 1, 0),
         ]
         .map(|(images, height, width, inputs, outputs, kernel, stride, padding)| {
             let size = |side: usize, kernel: usize| (side + 2 * padding - kernel) / stride + 1;
@@ -576,13 +590,14 @@ mod tests {
             let d_target = numbers.vector(geometry.target_len());
             let starts = [numbers.vector(geometry.source_len()), numbers.vector(weights.len())];
             let run = |threads: usize, store: Store| {
+                let weights_of = if threads == 2 { Weights::Fixed } else { Weights::Changing };
                 let pool = Pool::with_isa(threads, Isa::Amx).unwrap();
                 let mut rearranged = vec![f32::NAN; forward_weights_len(&geometry)];
                 rearrange_forward(&pool, &geometry, &weights, &mut rearranged);
                 let mut target = vec![f32::NAN; geometry.target_len()];
                 let after = After { slopes: Some(&slopes), residual: Some(&residual) };
                 let epilogue = Epilogue { bias: Some(&bias), after };
-                forward(&pool, &geometry, &source, &rearranged, epilogue, &mut target);
+                forward(&pool, &geometry, &source, &rearranged, epilogue, weights_of, &mut target);
                 let [mut d_source, mut d_weights] = starts.clone();
                 let mut workspace = vec![f32::NAN; input_gradient_workspace_len(&geometry)];
                 input_gradient(&pool, &geometry, &d_target, &weights, &mut workspace, &mut d_source, store);
