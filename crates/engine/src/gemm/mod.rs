@@ -522,27 +522,29 @@ fn write_block(
     let in_place = [rows, columns] == [SIDE; 2]
         && (2..rows).all(|row| place(row) == start.wrapping_add(step.wrapping_mul(row)))
         && step < target.len();
-    let mut whole = [[0.0f32; SIDE]; SIDE];
-    let (pointer, target_stride) = match in_place {
-        true => (target.pointer(start..start + (SIDE - 1) * step + SIDE), step),
-        false => (whole.as_mut_ptr().cast(), SIDE),
+    let mut block = amx::Block {
+        left: values.as_ptr().cast(),
+        left_stride: stride * size_of::<f32>(),
+        runs: &runs,
+        right: b.as_ptr().cast(),
+        target: std::ptr::null_mut(),
+        target_stride: step * size_of::<f32>(),
+        accumulate,
     };
     #[expect(unsafe_code, reason = "hands pointers to the registers, and tasks share a tensor")]
     // SAFETY: the assertions hold the operands; the block's elements belong to this task alone, and an Isa that reaches a
     // kernel is available.
     unsafe {
-        amx::multiply(&amx::Block {
-            left: values.as_ptr().cast(),
-            left_stride: stride * size_of::<f32>(),
-            runs: &runs,
-            right: b.as_ptr().cast(),
-            target: pointer,
-            target_stride: target_stride * size_of::<f32>(),
-            accumulate: accumulate && in_place,
-        });
         if in_place {
+            block.target = target.pointer(start..start + (SIDE - 1) * step + SIDE);
+            amx::multiply(&block);
             return;
         }
+        let mut whole = [[0.0f32; SIDE]; SIDE];
+        block.target = whole.as_mut_ptr().cast();
+        block.target_stride = SIDE * size_of::<f32>();
+        block.accumulate = false;
+        amx::multiply(&block);
         for (row, sums) in whole.iter().enumerate().take(rows) {
             let start = place(row);
             let target = target.range(start..start + columns);

@@ -35,7 +35,8 @@ const LARGE: usize = 1024 * 1024;
 
 /// Whether convolutions are computed here at all.
 pub(crate) fn applies(isa: Isa, precision: Precision, geometry: &Geometry) -> bool {
-    isa == Isa::Amx && precision == Precision::Bf16 && !geometry.covers_input()
+    let gathers = geometry.kernel != [1, 1] || geometry.stride > 1;
+    amx::multiplies(isa, precision) && gathers && !geometry.covers_input()
 }
 
 /// Which way weights are read.
