@@ -1,6 +1,6 @@
 //! Sums of activations, and pixels to activations.
 
-use crate::isa::by_isa;
+use crate::isa::{Isa, by_isa};
 use crate::pool::Pool;
 
 /// Elements for one task.
@@ -27,13 +27,18 @@ fn add_elements(first: &[f32], second: &[f32], target: &mut [f32]) {
 pub(crate) fn accumulate(pool: &Pool, addend: &[f32], target: &mut [f32]) {
     assert_eq!(addend.len(), target.len(), "summand and sum");
     pool.run_chunks(target, CHUNK, |index, target| {
-        let addend = &addend[index * CHUNK..][..target.len()];
-        by_isa!(pool.isa(), accumulate_elements, (addend: &[f32], target: &mut [f32]));
+        accumulate_elements(pool.isa(), &addend[index * CHUNK..][..target.len()], target);
     });
 }
 
+/// As [`accumulate`] by the calling thread alone.
+pub(crate) fn accumulate_elements(isa: Isa, addend: &[f32], target: &mut [f32]) {
+    assert_eq!(addend.len(), target.len(), "summand and sum");
+    by_isa!(isa, add_to, (addend: &[f32], target: &mut [f32]));
+}
+
 #[inline(always)]
-fn accumulate_elements(addend: &[f32], target: &mut [f32]) {
+fn add_to(addend: &[f32], target: &mut [f32]) {
     for (target, addend) in target.iter_mut().zip(addend) {
         *target += addend;
     }

@@ -8,12 +8,17 @@ use crate::amx::{self, BLOCK, Block, Run, TILE};
 use crate::gemm::squares;
 use crate::gemm::words::as_words;
 use crate::kernels::geometry::Geometry;
+use crate::kernels::pointwise;
 use crate::pool::{Pool, Shared};
 
-/// Inputs whose weights are one task's.
+/// Inputs whose weights are one task's, or half of them where there are few tasks.
 const GROUP: usize = 2 * BLOCK;
-/// Tasks, at least, where there are as many images.
+/// Tasks wanted.
 const TASKS: usize = 8;
+/// Grid positions in a part, at least: its sums are written, read and added in the end.
+const POSITIONS: usize = 768;
+/// Weights whose sums a task adds up in the end.
+const SUMS_IN_TASK: usize = 16 * 1024;
 /// Blocks of positions in a piece: both sides of its products are in the first-level cache.
 const STEPS: usize = 8;
 /// Bytes of both sides that a task packs at a time: they stay in the second-level cache.
@@ -21,6 +26,8 @@ const SLAB_BYTES: usize = 1280 * 1024;
 
 /// How the work is cut, by the sizes alone.
 struct Cut {
+    /// Inputs of a task.
+    group: usize,
     groups: usize,
     parts: usize,
     /// Inputs and outputs, in whole blocks.
@@ -32,10 +39,13 @@ struct Cut {
 impl Cut {
     fn new(geometry: &Geometry) -> Cut {
         let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
-        let groups = inputs.div_ceil(GROUP);
+        let most = (geometry.images * geometry.target.positions() / POSITIONS).clamp(1, geometry.images);
+        let group = if inputs.div_ceil(GROUP) * most < TASKS { GROUP / 2 } else { GROUP };
+        let groups = inputs.div_ceil(group);
         Cut {
+            group,
             groups,
-            parts: TASKS.div_ceil(groups).min(geometry.images),
+            parts: TASKS.div_ceil(groups).min(most),
             rows: inputs.next_multiple_of(BLOCK),
             columns: outputs.next_multiple_of(BLOCK),
             taps: geometry.kernel[0] * geometry.kernel[1],
@@ -81,7 +91,7 @@ pub(crate) fn weight_gradient(
         let sums = Shared::new(&mut *sums);
         pool.run(cut.parts * cut.groups, |task, scratch| {
             let (part, group) = (task / cut.groups, task % cut.groups);
-            let channels = group * GROUP..((group + 1) * GROUP).min(inputs);
+            let channels = group * cut.group..((group + 1) * cut.group).min(inputs);
             let images = part * geometry.images / cut.parts..(part + 1) * geometry.images / cut.parts;
             let mut part_grid = grid;
             part_grid.images = images.len();
@@ -149,11 +159,14 @@ pub(crate) fn weight_gradient(
         });
     }
     let sums = &*sums;
-    pool.run_chunks(d_weights, outputs, |row, target| {
-        let (tap, input) = (row / inputs, row % inputs);
-        for part in 0..cut.parts {
-            let place = ((part * cut.taps + tap) * cut.rows + input) * cut.columns;
-            target.iter_mut().zip(&sums[place..]).for_each(|(target, sum)| *target += sum);
+    let rows = SUMS_IN_TASK.div_ceil(outputs);
+    pool.run_chunks(d_weights, rows * outputs, |index, target| {
+        for (row, target) in (index * rows..).zip(target.chunks_exact_mut(outputs)) {
+            let (tap, input) = (row / inputs, row % inputs);
+            for part in 0..cut.parts {
+                let place = ((part * cut.taps + tap) * cut.rows + input) * cut.columns;
+                pointwise::accumulate_elements(pool.isa(), &sums[place..place + outputs], target);
+            }
         }
     });
 }
@@ -234,9 +247,10 @@ fn pack_channels(
     target: &mut [u16],
 ) {
     for (block, pixels) in pixels.as_chunks::<BLOCK>().0.iter().enumerate() {
-        for row in (0..left.rows).step_by(TILE) {
+        // Rows past the last channel are multiplied as they are, and their sums left alone.
+        for row in (0..channels.len()).step_by(TILE) {
             let first = channels.start + row;
-            let here = first.min(channels.end)..(first + TILE).min(channels.end);
+            let here = first..(first + TILE).min(channels.end);
             let mut values: [&[f32]; BLOCK] = [&[]; BLOCK];
             for (value, pixel) in values.iter_mut().zip(pixels) {
                 if let Some(pixel) = pixel {
