@@ -10,6 +10,7 @@ use super::target::{TargetOf, targets};
 use super::{Centres, Head, HeadOutput, SHORTEST, Sample};
 use crate::buffer::Buffer;
 use crate::gemm::words::{as_words, words_of};
+use crate::kernels::pointwise;
 use crate::pool::{Pool, Shared};
 
 /// Memory that a head keeps between steps.
@@ -144,9 +145,8 @@ fn finish(
     let (total, others) = partials.split_at_mut(dimension * stride);
     pool.run_chunks(total, 16 * stride, |index, total| {
         for partial in others.chunks_exact(dimension * stride) {
-            for (sum, value) in total.iter_mut().zip(&partial[index * 16 * stride..]) {
-                *sum += value;
-            }
+            let partial = &partial[index * 16 * stride..][..total.len()];
+            pointwise::accumulate_elements(batch.isa, partial, total);
         }
     });
     let total = &*total;

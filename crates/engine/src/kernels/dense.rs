@@ -4,6 +4,7 @@
 use super::batch_norm::Pending;
 use super::column;
 use super::geometry::Geometry;
+use super::pointwise;
 use crate::gemm::{
     Dense, MAX_ELEMENTS, Panels, Registers, Store, Transposed, Turned, pack_transposed_rows, packed_rows_len,
     product_rows, row_block, transposed_product,
@@ -145,8 +146,7 @@ pub(crate) fn gradients(
     const CHUNK: usize = 1024;
     pool.run_chunks(d_weights, CHUNK, |index, target| {
         for part in sums.chunks_exact(width) {
-            let part = &part[index * CHUNK..][..target.len()];
-            target.iter_mut().zip(part).for_each(|(target, sum)| *target += sum);
+            pointwise::accumulate_elements(isa, &part[index * CHUNK..][..target.len()], target);
         }
     });
 }
