@@ -24,14 +24,16 @@ use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
 
 /// Bytes of planes of a slab: they stay in the second-level cache.
-const SLAB_BYTES: usize = 768 * 1024;
+const SLAB_BYTES: usize = 512 * 1024;
 /// Slabs, or slabs and groups of columns, for each thread.
 const TASKS_OF_THREAD: usize = 2;
 /// Grid positions of a slab, below which its columns are shared rather than its rows.
 const FEW_POSITIONS: usize = 128;
 
-/// Floats of a result from which on it pays to write it past the caches in training.
+/// Floats of a result from which on it pays to write it past the caches: in training, where much else comes before it is
+/// read again, and otherwise.
 const LARGE: usize = 1024 * 1024;
+const LARGEST: usize = 4 * LARGE;
 
 /// Whether convolutions are computed here at all.
 pub(crate) fn applies(isa: Isa, precision: Precision, geometry: &Geometry) -> bool {
@@ -478,7 +480,7 @@ pub(crate) fn forward(
     target: &mut [f32],
 ) {
     let taps = geometry.taps();
-    let streams = weights == Weights::Changing && target.len() >= LARGE;
+    let streams = target.len() >= if weights == Weights::Changing { LARGE } else { LARGEST };
     let product = Product {
         grid: forward_grid(geometry, &taps),
         source,
