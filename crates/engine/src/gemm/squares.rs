@@ -124,6 +124,48 @@ pub(crate) fn channels_of_rows(rows: &[&[f32]; 2 * TILE]) -> Square {
     transposed(&square)
 }
 
+/// As [`channels_of_rows`] of `count` floats from each address on, at most 16.
+///
+/// # Safety
+/// So many floats are readable there.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+#[expect(unsafe_code, reason = "reads whole vectors")]
+pub(crate) unsafe fn channels_at(rows: [*const f32; 2 * TILE], count: usize) -> Square {
+    let mask = first_lanes(count);
+    let mut square = [_mm512_setzero_si512(); TILE];
+    for (words, [first, second]) in square.iter_mut().zip(rows.as_chunks::<2>().0) {
+        // SAFETY: the caller's promise; the mask leaves out what lies past the count.
+        *words =
+            unsafe { by_turns(_mm512_maskz_loadu_ps(mask, *first), _mm512_maskz_loadu_ps(mask, *second)) };
+    }
+    transposed(&square)
+}
+
+/// As [`interleave`] of `count` floats from either address on, at most 32.
+///
+/// # Safety
+/// So many floats are readable there.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+#[expect(unsafe_code, reason = "reads and writes whole vectors")]
+pub(crate) unsafe fn interleave_at(
+    first: *const f32,
+    second: *const f32,
+    count: usize,
+    words: &mut [u32; 32],
+) {
+    for half in 0..2 {
+        let mask = first_lanes(count.saturating_sub(16 * half));
+        // SAFETY: the caller's promise; the mask leaves out what lies past the count, and half of the words are 64 bytes.
+        unsafe {
+            let load = |row: *const f32| _mm512_maskz_loadu_ps(mask, row.wrapping_add(16 * half));
+            let value = by_turns(load(first), load(second));
+            _mm512_storeu_si512(words.as_mut_ptr().add(16 * half).cast(), value);
+        }
+    }
+}
+
 /// As [`channels_of_rows`], each row times its factor.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(crate) fn channels_of_scaled_rows(rows: &[&[f32]; 2 * TILE], factors: &[f32; 2 * TILE]) -> Square {

@@ -87,6 +87,7 @@ pub(crate) fn weight_gradient(
     let cut = Cut::new(geometry);
     let sums = &mut workspace[..cut.parts * cut.sums()];
     let panels = Filters::of(geometry, Direction::Forward).panels();
+    let zeros = vec![0.0; inputs.max(outputs)];
     {
         let sums = Shared::new(&mut *sums);
         pool.run(cut.parts * cut.groups, |task, scratch| {
@@ -110,15 +111,17 @@ pub(crate) fn weight_gradient(
                 let (halves, right) = scratch.at_least(left.len() + right_len).split_at_mut(left.len());
                 let halves = as_halves(halves);
                 #[expect(unsafe_code, reason = "calls functions of an instruction set")]
-                // SAFETY: a processor with AMX has AVX-512 with BF16.
+                // SAFETY: a processor with AMX has AVX-512 with BF16; `addresses` checks the rows.
                 unsafe {
                     for index in 0..map.planes() {
                         let pixels = source_pixels(&map, &grid, &slab, index, left.blocks() * BLOCK);
-                        pack_channels(&left, index, &pixels, inputs, channels.clone(), source, halves);
+                        let pixels = addresses(&pixels, inputs, source, &zeros);
+                        pack_channels(&left, index, &pixels, channels.clone(), halves);
                     }
                     let placement = Placement { shape: geometry.target, stride: 1, top: 0, left: 0 };
                     let pixels: Vec<Option<usize>> = Places::new(&map, &grid, &slab, placement).collect();
-                    pack_panels(&pixels, outputs, d_target, as_words(right), steps);
+                    let pixels = addresses(&pixels, outputs, d_target, &zeros);
+                    pack_panels(&pixels, zeros.as_ptr(), outputs, &mut as_words(right)[..right_len], steps);
                 }
                 for (piece, first) in (0..steps).step_by(STEPS).enumerate() {
                     let run_steps = STEPS.min(steps - first);
@@ -235,33 +238,46 @@ fn source_pixels(
     pixels
 }
 
-/// Writes some channels of the pixels of a plane.
+/// The first value of each row, zeros where there is none.
+///
+/// # Panics
+/// When a row lies outside `values` or there are fewer zeros than columns.
+fn addresses(rows: &[Option<usize>], columns: usize, values: &[f32], zeros: &[f32]) -> Vec<*const f32> {
+    assert!(zeros.len() >= columns, "{} zeros for {columns} columns", zeros.len());
+    let address = |row: &Option<usize>| match row {
+        Some(row) => values[row * columns..][..columns].as_ptr(),
+        None => zeros.as_ptr(),
+    };
+    rows.iter().map(address).collect()
+}
+
+/// Writes some channels of the pixels of a plane, a row of `all` channels at each address.
+///
+/// # Safety
+/// The rows are readable.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn pack_channels(
+#[expect(unsafe_code, reason = "reads rows by their addresses")]
+unsafe fn pack_channels(
     left: &Left,
     plane: usize,
-    pixels: &[Option<usize>],
-    all: usize,
+    pixels: &[*const f32],
     channels: std::ops::Range<usize>,
-    source: &[f32],
     target: &mut [u16],
 ) {
     for (block, pixels) in pixels.as_chunks::<BLOCK>().0.iter().enumerate() {
         // Rows past the last channel are multiplied as they are, and their sums left alone.
         for row in (0..channels.len()).step_by(TILE) {
             let first = channels.start + row;
-            let here = first..(first + TILE).min(channels.end);
-            let mut values: [&[f32]; BLOCK] = [&[]; BLOCK];
-            for (value, pixel) in values.iter_mut().zip(pixels) {
-                if let Some(pixel) = pixel {
-                    *value = &source[pixel * all + here.start..pixel * all + here.end];
-                }
-            }
-            let square = squares::channels_of_rows(&values);
+            // SAFETY: the caller's promise.
+            let square = unsafe {
+                squares::channels_at(
+                    pixels.map(|pixel| pixel.wrapping_add(first)),
+                    (channels.end - first).min(TILE),
+                )
+            };
             for (piece, at) in left.pieces_of(block) {
                 let start = left.place(piece, plane, row) + at * BLOCK;
                 let target = &mut target[start..start + (TILE - 1) * left.pitch + BLOCK];
-                #[expect(unsafe_code, reason = "writes rows of a piece")]
                 // SAFETY: the slice holds a block of positions in each of sixteen rows.
                 unsafe {
                     squares::store(&square, target.as_mut_ptr().cast(), left.pitch * size_of::<u16>());
@@ -271,22 +287,33 @@ fn pack_channels(
     }
 }
 
-/// Writes the rows as panels of words of two neighbouring positions, `[panel][steps * TILE][BLOCK]`.
+/// Writes the rows of `columns` floats as panels of words of two neighbouring ones, `[panel][steps * TILE][BLOCK]`, the
+/// last rows of zeros.
+///
+/// # Safety
+/// The rows are readable, and as many floats at `zeros`.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn pack_panels(rows: &[Option<usize>], columns: usize, values: &[f32], words: &mut [u32], steps: usize) {
-    let row = |position: usize, first: usize| -> &[f32] {
-        match rows.get(position) {
-            Some(Some(row)) => {
-                let end = (first + BLOCK).min(columns);
-                &values[row * columns + first..row * columns + end]
+#[expect(unsafe_code, reason = "reads rows by their addresses")]
+unsafe fn pack_panels(
+    rows: &[*const f32],
+    zeros: *const f32,
+    columns: usize,
+    words: &mut [u32],
+    steps: usize,
+) {
+    let panels = words.as_chunks_mut::<BLOCK>().0;
+    let row = |index: usize| rows.get(index).copied().unwrap_or(zeros);
+    // Row by row, as they lie in memory.
+    for index in 0..steps * TILE {
+        let (first, second) = (row(2 * index), row(2 * index + 1));
+        for column in (0..columns).step_by(BLOCK) {
+            let words = &mut panels[column / BLOCK * steps * TILE + index];
+            let count = (columns - column).min(BLOCK);
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (first, second) = (first.wrapping_add(column), second.wrapping_add(column));
+                squares::interleave_at(first, second, count, words);
             }
-            _ => &[],
-        }
-    };
-    for (panel, words) in words.chunks_exact_mut(steps * TILE * BLOCK).enumerate() {
-        for (index, words) in words.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-            let first = panel * BLOCK;
-            squares::interleave(row(2 * index, first), row(2 * index + 1, first), words);
         }
     }
 }
