@@ -3,8 +3,10 @@
 //! The instructions are written as assembly, since the compiler's own names for them are not stable. Linux gives a
 //! process the use of the registers when it is asked, and every thread says once how large its tiles are.
 
-use std::cell::Cell;
-use std::sync::OnceLock;
+#![cfg_attr(
+    not(all(target_arch = "x86_64", target_os = "linux")),
+    expect(dead_code, reason = "elsewhere nobody asks for the registers")
+)]
 
 use crate::isa::Isa;
 use crate::precision::Precision;
@@ -51,6 +53,7 @@ pub(crate) struct Block<'a> {
 /// Whether this processor multiplies tiles of bf16 and the operating system lets this process do so.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub(crate) fn is_available() -> bool {
+    use std::sync::OnceLock;
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| kernels::has_tiles() && kernels::ask_for_registers())
 }
@@ -68,6 +71,7 @@ pub(crate) fn is_available() -> bool {
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[expect(unsafe_code, reason = "hands pointers to the registers")]
 pub(crate) unsafe fn multiply(block: &Block<'_>) {
+    use std::cell::Cell;
     thread_local! {
         static CONFIGURED: Cell<bool> = const { Cell::new(false) };
     }

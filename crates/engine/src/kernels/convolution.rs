@@ -5,6 +5,7 @@ use super::dense;
 use super::direct;
 use super::epilogue::Epilogue;
 use super::finished;
+#[cfg(target_arch = "x86_64")]
 use super::flat;
 use super::geometry::Geometry;
 use super::winograd::{self, Direction, Filters};
@@ -27,6 +28,7 @@ pub(crate) enum Algorithm {
     /// By minimal filtering, [`winograd`].
     Winograd,
     /// As a product of tiles of a map laid end to end, [`flat`].
+    #[cfg(target_arch = "x86_64")]
     Flat,
 }
 
@@ -57,6 +59,7 @@ impl Algorithm {
     /// With few channels the transforms of activations, which
     /// this does not count, weigh more than the products.
     fn of(pool: &Pool, geometry: &Geometry, weights: Weights, precision: Precision) -> Algorithm {
+        #[cfg(target_arch = "x86_64")]
         if flat::applies(pool.isa(), precision, geometry) {
             return Algorithm::Flat;
         }
@@ -84,6 +87,7 @@ pub(crate) fn forward_weights_len(pool: &Pool, method: Method, geometry: &Geomet
     match method.algorithm {
         Algorithm::Direct => direct::forward_panels(pool, method.precision, geometry).len(),
         Algorithm::Winograd => filters(pool, method.precision, geometry, Direction::Forward).len(),
+        #[cfg(target_arch = "x86_64")]
         Algorithm::Flat => flat::forward_weights_len(geometry),
     }
 }
@@ -107,6 +111,7 @@ pub(crate) fn rearrange_forward(
             filters(pool, method.precision, geometry, Direction::Forward)
                 .transform(pool, weights, rearranged);
         }
+        #[cfg(target_arch = "x86_64")]
         Algorithm::Flat => flat::rearrange_forward(pool, geometry, weights, rearranged),
     }
 }
@@ -114,7 +119,9 @@ pub(crate) fn rearrange_forward(
 /// Floats of workspace that [`forward`] needs.
 pub(crate) fn forward_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
     match method.algorithm {
-        Algorithm::Direct | Algorithm::Flat => 0,
+        Algorithm::Direct => 0,
+        #[cfg(target_arch = "x86_64")]
+        Algorithm::Flat => 0,
         Algorithm::Winograd => {
             let shape = filters(pool, method.precision, geometry, Direction::Forward);
             winograd::convolve_workspace_len(pool, geometry, shape)
@@ -154,6 +161,7 @@ pub(crate) fn forward(
             epilogue.after.apply_to_all(pool, channels, target);
             None
         }
+        #[cfg(target_arch = "x86_64")]
         Algorithm::Flat => {
             flat::forward(pool, geometry, source, rearranged, epilogue, method.weights, target);
             None
@@ -183,6 +191,7 @@ pub(crate) fn gradients_workspace_len(pool: &Pool, method: Method, geometry: &Ge
             let input = shape.len() + winograd::convolve_workspace_len(pool, geometry, shape);
             input.max(winograd::workspace_len(pool, precision, geometry))
         }
+        #[cfg(target_arch = "x86_64")]
         Algorithm::Flat => {
             flat::input_gradient_workspace_len(geometry).max(flat::weight_gradient_workspace_len(geometry))
         }
@@ -236,6 +245,7 @@ pub(crate) fn gradients(
             shape.transform(pool, weights, filters);
             winograd::convolve(pool, geometry, d_target, shape, filters, None, workspace, d_source, store);
         }
+        #[cfg(target_arch = "x86_64")]
         Algorithm::Flat => {
             flat::weight_gradient(pool, geometry, source, d_target, workspace, d_weights);
             let Some((d_source, store)) = d_source else { return };

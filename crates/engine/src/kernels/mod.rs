@@ -14,6 +14,7 @@ pub(crate) mod dropout;
 pub(crate) mod elementwise;
 pub(crate) mod epilogue;
 pub(crate) mod finished;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod flat;
 pub(crate) mod geometry;
 pub(crate) mod pointwise;
