@@ -1,8 +1,11 @@
 //! Gradients of the trained parameters, in the parameters' order.
 
+use std::ops::Range;
+
 use net::Role;
 
 use crate::buffer::Buffer;
+use crate::gemm::Store;
 use crate::parameters::{Entry, Parameters};
 use crate::pool::Pool;
 
@@ -10,6 +13,9 @@ use crate::pool::Pool;
 #[derive(Debug)]
 pub struct Gradients {
     values: Buffer,
+    /// Each layer's weights, and whether their gradient is zero though its memory is not: the first sum then replaces what
+    /// is there, and nothing writes the zeros.
+    weights: Vec<(Range<usize>, bool)>,
 }
 
 /// Elements that one partial sum of a norm covers.
@@ -19,18 +25,56 @@ impl Gradients {
     /// Zeros for these parameters.
     #[must_use]
     pub fn zeros(parameters: &Parameters) -> Gradients {
-        Gradients { values: Buffer::zeros(parameters.trained().len()) }
+        let weights = parameters.entries().iter().filter(|entry| entry.role == Role::Weight);
+        let mut weights: Vec<_> = weights.map(|entry| (entry.range.clone(), false)).collect();
+        weights.sort_by_key(|(range, _)| range.start);
+        Gradients { values: Buffer::zeros(parameters.trained().len()), weights }
     }
 
     /// All values, in the order of [`Parameters::trained`].
+    ///
+    /// # Panics
+    /// When they were cleared and no backward pass followed.
     #[must_use]
     pub fn values(&self) -> &[f32] {
+        assert!(
+            self.weights.iter().all(|(_, is_zero)| !is_zero),
+            "gradients are read before a backward pass"
+        );
         self.values.as_slice()
     }
 
     /// Sets every gradient to zero.
     pub fn clear(&mut self, pool: &Pool) {
-        pool.run_chunks(self.values.as_mut_slice(), CHUNK, |_, values| values.fill(0.0));
+        let mut start = 0;
+        for (range, is_zero) in &mut self.weights {
+            *is_zero = true;
+            self.values.as_mut_slice()[start..range.start].fill(0.0);
+            start = range.end;
+        }
+        pool.run_chunks(&mut self.values.as_mut_slice()[start..], CHUNK, |_, values| values.fill(0.0));
+    }
+
+    /// Writes the zeros of weights to which nothing was added since [`Gradients::clear`].
+    pub(crate) fn settle(&mut self) {
+        for (range, is_zero) in &mut self.weights {
+            if std::mem::take(is_zero) {
+                self.values.as_mut_slice()[range.clone()].fill(0.0);
+            }
+        }
+    }
+
+    /// The gradient of a node's weights, and whether to replace what is there or to add to it.
+    ///
+    /// # Panics
+    /// When the node has none.
+    pub(crate) fn of_weights(&mut self, entries: &[Entry], node: usize) -> (&mut [f32], Store) {
+        let entry = entries.iter().find(|entry| entry.node == node && entry.role == Role::Weight);
+        let Some(Entry { range, .. }) = entry else { panic!("node {node} has no weights") };
+        let known = self.weights.iter_mut().find(|(known, _)| known == range);
+        let is_zero = known.is_some_and(|(_, is_zero)| std::mem::take(is_zero));
+        let store = if is_zero { Store::Replace } else { Store::Add };
+        (&mut self.values.as_mut_slice()[range.clone()], store)
     }
 
     /// Multiplies every gradient by `factor`.
@@ -43,7 +87,7 @@ impl Gradients {
     /// Euclidean norm of all gradients together; not finite when one of them is not.
     #[must_use]
     pub fn norm(&self, pool: &Pool) -> f64 {
-        let values = self.values.as_slice();
+        let values = self.values();
         let mut sums = vec![0.0f64; values.len().div_ceil(CHUNK)];
         pool.run_chunks(&mut sums, 1, |index, sum| {
             let chunk = &values[index * CHUNK..((index + 1) * CHUNK).min(values.len())];

@@ -170,13 +170,21 @@ fn one_walk_for_two_gradients_takes_no_more_time_than_two() {
     let mut right = vec![0.0; direct::weight_gradient_workspace_len(&pool, F32, &geometry)];
     let mut workspace = vec![0.0; dense::workspace_len(pool.isa(), F32, &geometry)];
     let slow = || {
-        direct::weight_gradient(&pool, F32, &geometry, &source, &d_target, &mut right, &mut d_weights);
+        direct::weight_gradient(
+            &pool,
+            F32,
+            &geometry,
+            &source,
+            &d_target,
+            &mut right,
+            (&mut d_weights, Store::Add),
+        );
         let store = Store::Replace;
         direct::input_gradient(&pool, F32, &geometry, &d_target, &weights, &mut panels, &mut d_source, store);
     };
     let fast = || {
         let out = Some((&mut other[..], Store::Replace));
-        let (work, gradient) = (&mut workspace, &mut others);
+        let (work, gradient) = (&mut workspace, (&mut others[..], Store::Add));
         dense::gradients(&pool, F32, &geometry, &source, &d_target, None, &weights, work, gradient, out);
     };
     assert_ratio("two walks to one", slow, fast, 0.8, 5.0);

@@ -8,6 +8,7 @@ use super::finished;
 #[cfg(target_arch = "x86_64")]
 use super::flat;
 use super::geometry::Geometry;
+use super::pointwise;
 use super::winograd::{self, Direction, Filters};
 use crate::gemm::{Registers, Store};
 use crate::pool::Pool;
@@ -198,7 +199,7 @@ pub(crate) fn gradients_workspace_len(pool: &Pool, method: Method, geometry: &Ge
     }
 }
 
-/// `d_weights += transposed source * d_target`, the gradient with respect to the weights, and, where it is wanted,
+/// `d_weights (=|+=) transposed source * d_target`, the gradient with respect to the weights, and, where it is wanted,
 /// `d_source (=|+=) d_target * transposed weights`, that with respect to the activations.
 ///
 /// A gradient that is pending in a normalisation after this is written on the way, see [`takes_pending`].
@@ -218,11 +219,15 @@ pub(crate) fn gradients(
     pending: Option<Pending<'_>>,
     weights: &[f32],
     workspace: &mut [f32],
-    d_weights: &mut [f32],
+    (d_weights, weights_store): (&mut [f32], Store),
     d_source: Option<(&mut [f32], Store)>,
 ) {
     assert!(pending.is_none() || takes_pending(pool, method, geometry), "a pending gradient of {geometry:?}");
     let precision = method.precision;
+    if weights_store == Store::Replace && method.algorithm == Algorithm::Winograd {
+        pointwise::clear(pool, d_weights);
+    }
+    let d_weights = (d_weights, weights_store);
     match method.algorithm {
         Algorithm::Direct if dense::applies(pool.isa(), precision, geometry) => {
             dense::gradients(
@@ -238,7 +243,7 @@ pub(crate) fn gradients(
             }
         }
         Algorithm::Winograd => {
-            winograd::weight_gradient(pool, precision, geometry, source, d_target, workspace, d_weights);
+            winograd::weight_gradient(pool, precision, geometry, source, d_target, workspace, d_weights.0);
             let Some((d_source, store)) = d_source else { return };
             let shape = filters(pool, precision, geometry, Direction::Backward);
             let (filters, workspace) = workspace.split_at_mut(shape.len());

@@ -48,7 +48,7 @@ pub(crate) fn workspace_len(isa: Isa, precision: Precision, geometry: &Geometry)
     Panels::new(isa, precision, outputs, inputs).len() + parts(isa, precision, geometry).1 * inputs * outputs
 }
 
-/// `d_weights += transposed source * d_target` and, where it is wanted, `d_source (=|+=) d_target * transposed weights`.
+/// `d_weights (=|+=) transposed source * d_target` and, where it is wanted, `d_source (=|+=) d_target * transposed weights`.
 ///
 /// With a `pending` gradient of the normalisation that follows, `d_target` is the gradient of its output, and that of its
 /// input is written for some rows at a time, to a cache alone.
@@ -69,7 +69,7 @@ pub(crate) fn gradients(
     pending: Option<Pending<'_>>,
     weights: &[f32],
     workspace: &mut [f32],
-    d_weights: &mut [f32],
+    (d_weights, weights_store): (&mut [f32], Store),
     d_source: Option<(&mut [f32], Store)>,
 ) {
     let isa = pool.isa();
@@ -145,6 +145,9 @@ pub(crate) fn gradients(
     let sums = &*sums;
     const CHUNK: usize = 1024;
     pool.run_chunks(d_weights, CHUNK, |index, target| {
+        if weights_store == Store::Replace {
+            target.fill(0.0);
+        }
         for part in sums.chunks_exact(width) {
             pointwise::accumulate_elements(isa, &part[index * CHUNK..][..target.len()], target);
         }
@@ -197,7 +200,7 @@ mod tests {
                         pending,
                         &weights,
                         &mut workspace,
-                        &mut d_weights,
+                        (&mut d_weights, Store::Add),
                         out,
                     );
                     (d_weights, d_source)

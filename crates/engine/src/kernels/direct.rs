@@ -225,7 +225,7 @@ pub(crate) fn weight_gradient_workspace_len(pool: &Pool, precision: Precision, g
     outer_workspace_len(pool.isa(), precision, rows, geometry.target.channels)
 }
 
-/// `d_weights += transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`;
+/// `d_weights (=|+=) transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`;
 /// `workspace` is [`weight_gradient_workspace_len`] floats.
 pub(crate) fn weight_gradient(
     pool: &Pool,
@@ -234,9 +234,9 @@ pub(crate) fn weight_gradient(
     source: &[f32],
     d_target: &[f32],
     workspace: &mut [f32],
-    d_weights: &mut [f32],
+    (d_weights, store): (&mut [f32], Store),
 ) {
-    let (outputs, store) = (geometry.target.channels, Store::Add);
+    let outputs = geometry.target.channels;
     with_rows!(geometry, source, |rows| outer_product(
         pool, precision, rows, d_target, outputs, workspace, d_weights, store
     ));
@@ -331,7 +331,8 @@ mod tests {
                 let mut actual = start.clone();
                 let len = weight_gradient_workspace_len(&pool, precision, &geometry);
                 let work = &mut vec![f32::NAN; len];
-                weight_gradient(&pool, precision, &geometry, &source, &d_target, work, &mut actual);
+                let into = (&mut actual[..], Store::Add);
+                weight_gradient(&pool, precision, &geometry, &source, &d_target, work, into);
                 let expected: Vec<f32> = d_weights.iter().zip(&start).map(|(a, b)| a + b).collect();
                 assert_close(&actual, &expected, geometry.images * geometry.target.positions());
             }

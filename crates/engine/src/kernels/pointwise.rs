@@ -23,6 +23,11 @@ fn add_elements(first: &[f32], second: &[f32], target: &mut [f32]) {
     }
 }
 
+/// `target = 0`.
+pub(crate) fn clear(pool: &Pool, target: &mut [f32]) {
+    pool.run_chunks(target, CHUNK, |_, target| target.fill(0.0));
+}
+
 /// `target += addend`.
 pub(crate) fn accumulate(pool: &Pool, addend: &[f32], target: &mut [f32]) {
     assert_eq!(addend.len(), target.len(), "summand and sum");

@@ -329,7 +329,9 @@ impl TrainingPlan {
         gradients: &mut Gradients,
     ) {
         node::assert_same_network(&self.network, parameters);
-        let Some(d_output) = self.nodes.last().and_then(|node| node.d_output) else { return };
+        let Some(d_output) = self.nodes.last().and_then(|node| node.d_output) else {
+            return gradients.settle();
+        };
         let target = self.arena.write(d_output);
         assert_eq!(d_features.len(), target.len(), "gradients of the features of a batch");
         target.copy_from_slice(d_features);
@@ -343,6 +345,7 @@ impl TrainingPlan {
                 self.times[index].backward = time;
             }
         }
+        gradients.settle();
     }
 
     /// The steps of the plan with the times of the last passes.
@@ -373,7 +376,7 @@ impl TrainingPlan {
                 if let Some(d_bias) = gradients.of(entries, index, Role::Bias) {
                     column::add_sums(pool, self.arena.read(d_output), partials, d_bias);
                 }
-                let [d_weights] = gradients.of_several(entries, [(index, Role::Weight)]);
+                let (d_weights, store) = gradients.of_weights(entries, index);
                 let next = self.nodes.get(index + 1).filter(|next| next.pending.is_some());
                 // Without a pending gradient the one that is there stands in for what it needs.
                 let needs = match next {
@@ -404,11 +407,22 @@ impl TrainingPlan {
                         let method = Method::of(pool, &geometry, Weights::Changing, self.precision);
                         let workspace = self.workspace.as_mut_slice();
                         convolution::gradients(
-                            pool, method, &geometry, input, d_target, pending, weights, workspace, d_weights,
+                            pool,
+                            method,
+                            &geometry,
+                            input,
+                            d_target,
+                            pending,
+                            weights,
+                            workspace,
+                            (d_weights, store),
                             d_source,
                         );
                     }
                     Kind::Depthwise => {
+                        if store == Store::Replace {
+                            d_weights.fill(0.0);
+                        }
                         depthwise::weight_gradient(pool, &geometry, input, d_target, partials, d_weights);
                         if let Some((d_source, store)) = d_source {
                             depthwise::input_gradient(pool, &geometry, d_target, weights, d_source, store);

@@ -605,7 +605,8 @@ mod tests {
                 let mut workspace = vec![f32::NAN; input_gradient_workspace_len(&geometry)];
                 input_gradient(&pool, &geometry, &d_target, &weights, &mut workspace, &mut d_source, store);
                 let mut workspace = vec![f32::NAN; weight_gradient_workspace_len(&geometry)];
-                weight_gradient(&pool, &geometry, &source, &d_target, &mut workspace, &mut d_weights);
+                let into = (&mut d_weights[..], if threads == 2 { Store::Add } else { store });
+                weight_gradient(&pool, &geometry, &source, &d_target, &mut workspace, into);
                 [target, d_source, d_weights]
             };
             let [target, d_source, d_weights] = run(2, Store::Replace);

@@ -5,8 +5,8 @@ use super::as_halves;
 use super::map::{Map, Slab};
 use super::{Direction, Filters, Placement, Places, forward_grid};
 use crate::amx::{self, BLOCK, Block, Run, TILE};
-use crate::gemm::squares;
 use crate::gemm::words::as_words;
+use crate::gemm::{Store, squares};
 use crate::kernels::geometry::Geometry;
 use crate::kernels::pointwise;
 use crate::pool::{Pool, Shared};
@@ -64,7 +64,7 @@ pub(crate) fn weight_gradient_workspace_len(geometry: &Geometry) -> usize {
     cut.parts * cut.sums()
 }
 
-/// `d_weights += transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`;
+/// `d_weights (=|+=) transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`;
 /// `workspace` is [`weight_gradient_workspace_len`] floats.
 ///
 /// # Panics
@@ -75,7 +75,7 @@ pub(crate) fn weight_gradient(
     source: &[f32],
     d_target: &[f32],
     workspace: &mut [f32],
-    d_weights: &mut [f32],
+    (d_weights, store): (&mut [f32], Store),
 ) {
     let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
     assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
@@ -168,7 +168,12 @@ pub(crate) fn weight_gradient(
             let (tap, input) = (row / inputs, row % inputs);
             for part in 0..cut.parts {
                 let place = ((part * cut.taps + tap) * cut.rows + input) * cut.columns;
-                pointwise::accumulate_elements(pool.isa(), &sums[place..place + outputs], target);
+                let sums = &sums[place..place + outputs];
+                if part == 0 && store == Store::Replace {
+                    target.copy_from_slice(sums);
+                } else {
+                    pointwise::accumulate_elements(pool.isa(), sums, target);
+                }
             }
         }
     });

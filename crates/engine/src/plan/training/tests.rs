@@ -224,7 +224,18 @@ fn products_in_bf16_change_little_and_something_and_nothing_with_the_threads() {
             let features = plan.forward(&pool, &mut parameters, pixels, SEED).to_vec();
             let d_features = Numbers::new(8).vector(features.len());
             plan.backward(&pool, &parameters, &d_features, &mut gradients);
-            [features, gradients.values().to_vec()]
+            let first = gradients.values().to_vec();
+            // Once more after the gradients were cleared, and once added to what is there.
+            gradients.clear(&pool);
+            plan.forward(&pool, &mut parameters, pixels, SEED);
+            plan.backward(&pool, &parameters, &d_features, &mut gradients);
+            assert_eq!(gradients.values(), first);
+            plan.forward(&pool, &mut parameters, pixels, SEED);
+            plan.backward(&pool, &parameters, &d_features, &mut gradients);
+            let largest = first.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+            let twice = |(sum, once): (&f32, &f32)| (sum - 2.0 * once).abs() <= 1e-5 * largest;
+            assert!(gradients.values().iter().zip(&first).all(twice));
+            [features, first]
         };
         let (exact, rounded) = (run(1, Precision::F32), run(1, Precision::Bf16));
         assert_eq!(rounded, run(3, Precision::Bf16));
