@@ -98,6 +98,20 @@ fn pairs_of_bf16_take_less_time_than_f32_where_the_processor_multiplies_them() {
 
 #[test]
 #[ignore = "measures time, which only ratios make comparable; CI calls it by name"]
+fn tiles_take_less_time_than_pairs_where_the_processor_has_them() {
+    if !Isa::Amx.is_available() {
+        return;
+    }
+    let geometry = geometry(2, 28, 128, 128, 3);
+    let (pairs, tiles) = (Pool::with_isa(1, Isa::Avx512Bf16).unwrap(), Pool::with_isa(1, Isa::Amx).unwrap());
+    let best = |pool: &Pool| Method::of(pool, &geometry, Weights::Changing, Precision::Bf16);
+    let slow = convolve(&pairs, best(&pairs), &geometry);
+    let fast = convolve(&tiles, best(&tiles), &geometry);
+    assert_ratio("pairs of bf16 to tiles", slow, fast, 1.3, 20.0);
+}
+
+#[test]
+#[ignore = "measures time, which only ratios make comparable; CI calls it by name"]
 fn wider_vectors_take_less_time() {
     if Isa::detect() == Isa::Portable {
         return;

@@ -2,6 +2,10 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
+
+/// What [`Isa::force`] set.
+static FORCED: OnceLock<Isa> = OnceLock::new();
 
 /// An instruction set that the kernels are compiled for. Ordered: a processor that has one has all before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,9 +26,27 @@ impl Isa {
     /// Every instruction set, the plainest first.
     pub const ALL: [Isa; 5] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16, Isa::Amx];
 
-    /// The best instruction set of this processor.
+    /// The best instruction set of this processor, or the one that was forced.
     #[must_use]
     pub fn detect() -> Isa {
+        FORCED.get().copied().unwrap_or_else(Isa::best)
+    }
+
+    /// Makes [`Isa::detect`] answer `isa` in the whole process, so that everything is computed by it.
+    ///
+    /// # Errors
+    /// When the processor lacks it.
+    pub fn force(isa: Isa) -> Result<(), IsaError> {
+        if !isa.is_available() {
+            return Err(IsaError::Unavailable(isa));
+        }
+        let forced = *FORCED.get_or_init(|| isa);
+        if forced == isa { Ok(()) } else { Err(IsaError::Forced(forced)) }
+    }
+
+    /// The best instruction set of this processor.
+    #[must_use]
+    pub fn best() -> Isa {
         Isa::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Isa::Portable)
     }
 
@@ -77,6 +99,9 @@ pub enum IsaError {
     /// No instruction set has this name.
     #[error("unknown instruction set, expected portable, avx2, avx512, avx512bf16 or amx: {0}")]
     Unknown(String),
+    /// Another one was forced before.
+    #[error("another instruction set was forced before: {0}")]
+    Forced(Isa),
     /// The processor cannot execute it.
     #[error("this processor cannot execute the instruction set: {0}")]
     Unavailable(Isa),
@@ -136,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_detected_set_is_available_and_every_plainer_one_too() {
-        let best = Isa::detect();
+        let best = Isa::best();
         for isa in Isa::ALL {
             assert_eq!(isa.is_available(), isa <= best, "{isa} against {best}");
         }

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use engine::{
-    Centres, EmbeddingPlan, Gradients, Head, Isa, Parameters, Pixels, Pool, Precision, Sgd, SgdStep,
-    TrainingPlan,
+    Centres, EmbeddingPlan, Gradients, Head, Parameters, Pixels, Pool, Precision, Sgd, SgdStep, TrainingPlan,
 };
 use margin::Loss;
 use net::{Architecture, Family, Network, initialise};
@@ -38,9 +37,6 @@ pub(crate) struct Arguments {
     /// Operands of the products of the network and the head
     #[arg(long, value_enum, default_value_t = Operands::Auto)]
     precision: Operands,
-    /// Instruction set: portable, avx2, avx512, avx512bf16 or amx; the best one unless given
-    #[arg(long)]
-    isa: Option<Isa>,
     /// Only this row of head; each in a process of its own, so that its peak of memory is its own, unless given
     #[arg(long, value_enum)]
     update: Option<Update>,
@@ -117,9 +113,8 @@ const LOSS: Loss = Loss::CosFace { s: 64.0, m: 0.35 };
 const CHANNELS: ([f32; 3], [f32; 3]) = ([127.5; 3], [128.0; 3]);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let isa = arguments.isa.unwrap_or_else(Isa::detect);
-    let pool = Pool::with_isa(arguments.threads, isa)?;
-    let precision = arguments.precision.on(isa);
+    let pool = Pool::new(arguments.threads)?;
+    let precision = arguments.precision.on(pool.isa());
     let of_photo = [&arguments.detector, &arguments.model, &arguments.photograph];
     if !matches!(arguments.work, Work::Photo) && of_photo.iter().any(|path| path.is_some()) {
         bail!("--detector, --model and --photograph are for `cosface bench photo`");
@@ -145,10 +140,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             None => each_update(),
         },
         Work::EndToEnd => {
-            let plain = arguments.network.is_none() && arguments.classes.is_none() && arguments.isa.is_none();
+            let plain = arguments.network.is_none() && arguments.classes.is_none();
             if !plain || arguments.precision != Operands::Auto {
                 bail!(
-                    "end-to-end trains as the default recipe says, leave out --network, --classes, --precision and --isa"
+                    "end-to-end trains as the default recipe says, leave out --network, --classes and --precision"
                 );
             }
             end_to_end::run(count(arguments.batch, 128), arguments.threads)

@@ -39,6 +39,10 @@ use clap::{Parser, Subcommand};
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// Instruction set to compute by, to compare or to be on the safe side: portable, avx2, avx512, avx512bf16 or amx; the
+    /// best one that `cosface inspect --cpu` shows unless given
+    #[arg(long, global = true)]
+    isa: Option<engine::Isa>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -90,6 +94,9 @@ enum Command {
 /// Runs a command.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let done = |()| ExitCode::SUCCESS;
+    if let Some(isa) = arguments.isa {
+        engine::Isa::force(isa)?;
+    }
     match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments).map(done),
         Command::Train(arguments) => train::run(&arguments),

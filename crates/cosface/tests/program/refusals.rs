@@ -394,3 +394,15 @@ fn loss_case(metadata: &str, label: i64) -> Vec<u8> {
     bytes.extend(label.to_le_bytes());
     bytes
 }
+
+#[test]
+fn an_instruction_set_can_be_forced_and_an_unknown_one_is_refused() {
+    let shown = cosface(["--isa", "portable", "inspect", "--cpu"]).success().stdout;
+    assert!(shown.lines().any(|line| line.split_whitespace().eq(["portable", "used"])), "{shown}");
+    assert!(shown.contains("f32 is the fastest precision"), "{shown}");
+    // After the command as well as before it.
+    assert_eq!(cosface(["inspect", "--cpu", "--isa", "portable"]).success().stdout, shown);
+    let unknown = cosface(["--isa", "sse9", "inspect", "--cpu"]);
+    assert_eq!(unknown.status, Some(2), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("sse9") && unknown.stderr.contains("avx512"), "{}", unknown.stderr);
+}

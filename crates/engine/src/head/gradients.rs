@@ -368,7 +368,7 @@ unsafe fn from_kept<V: Vector, F: Format<V>>(
                             target.write::<V, F>(
                                 index,
                                 &[scaled_pairs(first, &factors), scaled_pairs(second, &factors)],
-                            )
+                            );
                         };
                     }
                     // SAFETY: the caller's promise.

@@ -74,8 +74,7 @@ impl TrainingPlan {
 
     /// Compiles `network` for batches of `batch` images.
     ///
-    /// The operands of the products of linear layers and of convolutions without groups are rounded to `precision`,
-    /// except for the gradients of 1 x 1 convolutions with stride 1: those wait for memory, not for multipliers.
+    /// The operands of the products of linear layers and of convolutions without groups are rounded to `precision`.
     /// Activations, weights, their gradients and everything else stay f32.
     ///
     /// # Errors

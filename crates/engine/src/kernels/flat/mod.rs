@@ -1,6 +1,7 @@
 //! Convolutions in bf16 by AMX, on maps whose positions are laid end to end: the rows that a tap meets are then a matrix
 //! as it lies, and nothing is gathered. See `map` for the layout.
 
+mod filters;
 mod map;
 mod weight_gradient;
 
@@ -10,6 +11,7 @@ use std::ops::Range;
 
 use net::Shape;
 
+use filters::{Direction, Filters, depth_words};
 use map::{Grid, Map, Slab};
 
 use super::column;
@@ -30,8 +32,8 @@ const TASKS_OF_THREAD: usize = 2;
 /// Grid positions of a slab, below which its columns are shared rather than its rows.
 const FEW_POSITIONS: usize = 128;
 
-/// Floats of a result from which on it pays to write it past the caches: in training, where much else comes before it is
-/// read again, and otherwise.
+/// Floats of a result from which on it pays to write it past the caches in training, where much else comes before it is
+/// read again, and in embedding.
 const LARGE: usize = 1024 * 1024;
 const LARGEST: usize = 4 * LARGE;
 
@@ -39,122 +41,6 @@ const LARGEST: usize = 4 * LARGE;
 pub(crate) fn applies(isa: Isa, precision: Precision, geometry: &Geometry) -> bool {
     let gathers = geometry.kernel != [1, 1] || geometry.stride > 1;
     amx::multiplies(isa, precision) && gathers && !geometry.covers_input()
-}
-
-/// Which way weights are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
-    /// Depth over inputs, columns of outputs.
-    Forward,
-    /// The other way round.
-    Backward,
-}
-
-/// Channels of one side and the other of a product with weights, `[taps, in, out]`.
-#[derive(Clone, Copy, Debug)]
-struct Filters {
-    direction: Direction,
-    inputs: usize,
-    outputs: usize,
-}
-
-impl Filters {
-    fn of(geometry: &Geometry, direction: Direction) -> Filters {
-        Filters { direction, inputs: geometry.source.channels, outputs: geometry.target.channels }
-    }
-
-    /// Channels in depth and across.
-    fn sides(&self) -> [usize; 2] {
-        match self.direction {
-            Direction::Forward => [self.inputs, self.outputs],
-            Direction::Backward => [self.outputs, self.inputs],
-        }
-    }
-
-    fn panels(&self) -> usize {
-        self.sides()[1].div_ceil(BLOCK)
-    }
-
-    /// Packs the panels, `[panel][depth of all runs][BLOCK]`, for the depth that `runs` cut.
-    fn pack(&self, pool: &Pool, runs: &[(Run, Vec<&Tap>)], weights: &[f32], words: &mut [u32]) {
-        let panel_words = depth_words(runs) * BLOCK;
-        pool.run_chunks(&mut words[..self.panels() * panel_words], panel_words, |panel, words| {
-            let mut rest = words;
-            for (run, taps) in runs {
-                let (words, after) = std::mem::take(&mut rest).split_at_mut(run.steps * TILE * BLOCK);
-                rest = after;
-                #[expect(unsafe_code, reason = "calls functions of an instruction set")]
-                // SAFETY: a processor with AMX has AVX-512 with BF16.
-                unsafe {
-                    match self.direction {
-                        Direction::Forward => self.pack_rows(panel, taps, weights, words),
-                        Direction::Backward => self.pack_columns(panel, taps, weights, words),
-                    }
-                }
-            }
-        });
-    }
-
-    /// Depth over taps and inputs: words of two rows of weights.
-    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    fn pack_rows(&self, panel: usize, taps: &[&Tap], weights: &[f32], words: &mut [u32]) {
-        let (first, outputs) = (panel * BLOCK, self.outputs);
-        let columns = BLOCK.min(outputs - first);
-        let row = |element: usize| match taps.get(element / self.inputs) {
-            Some(tap) => {
-                let row = tap.index * self.inputs + element % self.inputs;
-                &weights[row * outputs + first..][..columns]
-            }
-            None => &[],
-        };
-        for (index, words) in words.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-            squares::interleave(row(2 * index), row(2 * index + 1), words);
-        }
-    }
-
-    /// Depth over taps and outputs: words along the rows of weights, transposed.
-    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    fn pack_columns(&self, panel: usize, taps: &[&Tap], weights: &[f32], words: &mut [u32]) {
-        let (inputs, outputs) = (self.inputs, self.outputs);
-        let depth = taps.len() * outputs;
-        let mut copies = [[0.0f32; 2 * TILE]; TILE];
-        for (step, words) in words.chunks_exact_mut(TILE * BLOCK).enumerate() {
-            let elements = step * 2 * TILE..(step * 2 * TILE + 2 * TILE).min(depth);
-            for half in 0..BLOCK / TILE {
-                let first = panel * BLOCK + half * TILE;
-                let mut rows: [&[f32]; TILE] = [&[]; TILE];
-                if elements.start / outputs == (elements.end - 1) / outputs {
-                    let (tap, output) = (taps[elements.start / outputs], elements.start % outputs);
-                    for (row, input) in rows.iter_mut().zip(first..inputs) {
-                        *row = &weights[(tap.index * inputs + input) * outputs + output..][..elements.len()];
-                    }
-                } else {
-                    for (copy, input) in copies.iter_mut().zip(first..inputs) {
-                        for (value, element) in copy.iter_mut().zip(elements.clone()) {
-                            let (tap, output) = (taps[element / outputs], element % outputs);
-                            *value = weights[(tap.index * inputs + input) * outputs + output];
-                        }
-                    }
-                    for ((row, copy), _) in rows.iter_mut().zip(&copies).zip(first..inputs) {
-                        *row = &copy[..elements.len()];
-                    }
-                }
-                let square = squares::columns_of_rows(&rows);
-                let target = &mut words[half * TILE..];
-                assert!(target.len() >= (TILE - 1) * BLOCK + TILE, "a square of words");
-                #[expect(unsafe_code, reason = "writes rows of a wider panel")]
-                // SAFETY: the assertion.
-                unsafe {
-                    squares::store(&square, target.as_mut_ptr(), BLOCK * size_of::<u32>());
-                }
-            }
-        }
-    }
-}
-
-/// Words in depth of all runs.
-fn depth_words(runs: &[(Run, Vec<&Tap>)]) -> usize {
-    runs.iter().map(|(run, _)| run.steps * TILE).sum()
 }
 
 /// Where the positions of a grid lie in a target: position `(y, x)` at `(y * stride + top, x * stride + left)`.
@@ -205,6 +91,13 @@ impl Product<'_> {
         assert_eq!(depth, grid.source.channels, "depth of {grid:?}");
         assert_eq!(target.len(), grid.images * placement.shape.elements(), "target of {placement:?}");
         assert_eq!(columns, placement.shape.channels, "columns of {placement:?}");
+        let Epilogue { bias, after } = self.epilogue;
+        let vectors = [bias, after.slopes].into_iter().flatten();
+        assert!(
+            vectors.into_iter().all(|values| values.len() == columns),
+            "parameters of {columns} channels"
+        );
+        assert!(after.residual.is_none_or(|residual| residual.len() == target.len()), "output and summand");
         assert!(placement.row(grid.images - 1, grid.height - 1, grid.width - 1) * columns < target.len());
         let (slabs, groups) = tasks(pool, grid, &map, self.filters);
         let plane = map.plane(slabs.iter().map(|slab| map.positions(slab)).max().unwrap_or(0));
@@ -577,6 +470,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stderr, reason = "says why a test is skipped")]
     fn all_three_directions_agree_with_plain_loops_whatever_the_threads() {
         if !Isa::Amx.is_available() {
             eprintln!("skipped: this processor has no AMX");

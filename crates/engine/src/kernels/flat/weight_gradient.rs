@@ -2,8 +2,9 @@
 //! the gradient of the target, which is zero at useless positions.
 
 use super::as_halves;
+use super::filters::{Direction, Filters};
 use super::map::{Map, Slab};
-use super::{Direction, Filters, Placement, Places, forward_grid};
+use super::{Placement, Places, forward_grid};
 use crate::amx::{self, BLOCK, Block, Run, TILE};
 use crate::gemm::words::as_words;
 use crate::gemm::{Store, squares};
