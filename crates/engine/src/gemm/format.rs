@@ -156,7 +156,7 @@ impl Format<std::arch::x86_64::__m512> for NativePairs {
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "intrinsics of one instruction set")]
 #[inline(always)]
-unsafe fn words_of(
+pub(super) unsafe fn words_of(
     first: std::arch::x86_64::__m512,
     second: std::arch::x86_64::__m512,
 ) -> std::arch::x86_64::__m512i {

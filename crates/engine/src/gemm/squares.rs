@@ -3,12 +3,13 @@
 //! Every function asks for AVX-512 with BF16, which a processor with AMX has.
 
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_si512, _mm512_mask_storeu_epi16,
-    _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_permutexvar_epi16, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_mask_storeu_epi16, _mm512_maskz_loadu_ps,
+    _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
+    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+    _mm512_unpacklo_epi64,
 };
 
+use super::format::words_of;
 use super::vector::first_lanes;
 use crate::amx::TILE;
 
@@ -45,21 +46,10 @@ fn round(lower: __m512, upper: __m512) -> __m512i {
 /// Words of one element of each row.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 #[inline]
-#[expect(unsafe_code, reason = "reads whole vectors")]
+#[expect(unsafe_code, reason = "calls a function of this instruction set")]
 fn by_turns(first: __m512, second: __m512) -> __m512i {
-    static ORDER: [u16; 32] = {
-        let mut order = [0; 32];
-        let mut lane = 0;
-        while lane < 16 {
-            order[2 * lane] = lane as u16;
-            order[2 * lane + 1] = lane as u16 + 16;
-            lane += 1;
-        }
-        order
-    };
-    // SAFETY: the table has 64 bytes.
-    let order = unsafe { _mm512_loadu_si512(ORDER.as_ptr().cast()) };
-    _mm512_permutexvar_epi16(order, round(first, second))
+    // SAFETY: this function has the instruction set.
+    unsafe { words_of(first, second) }
 }
 
 /// Writes `values` as bf16, one after another.

@@ -3,7 +3,8 @@
 use super::SHORTEST;
 use super::layout::{Layout, TILE, depth_blocks};
 use crate::gemm::word_tile::ROW_STRIDE;
-use crate::gemm::{Format, Vector, across, along};
+use crate::gemm::{Format, Vector, across, along, by_format};
+use crate::isa::Isa;
 
 /// `1 / |W|` of each centre; 0 for one shorter than [`SHORTEST`].
 #[inline(always)]
@@ -15,12 +16,24 @@ pub(super) fn inverse_norms(dimension: usize, weights: &[f32], inverse_norms: &m
 }
 
 /// Writes the directions of a tile as rows of words, `[blocks of depth][TILE][ROW_STRIDE]`.
-///
+pub(super) fn pack_rows(isa: Isa, layout: Layout, weights: &[f32], inverse_norms: &[f32], words: &mut [u32]) {
+    #[expect(unsafe_code, reason = "calls a function of an instruction set")]
+    // SAFETY: an Isa that reaches a kernel is available.
+    unsafe {
+        by_format!(
+            isa,
+            layout.precision,
+            rows_of,
+            (layout: Layout, weights: &[f32], inverse_norms: &[f32], words: &mut [u32])
+        );
+    }
+}
+
 /// # Safety
 /// The processor has the instruction set of `V` and of `F`.
 #[expect(unsafe_code, reason = "packs whole vectors")]
 #[inline(always)]
-pub(super) unsafe fn pack_rows<V: Vector, F: Format<V>>(
+unsafe fn rows_of<V: Vector, F: Format<V>>(
     layout: Layout,
     weights: &[f32],
     inverse_norms: &[f32],
@@ -39,12 +52,30 @@ pub(super) unsafe fn pack_rows<V: Vector, F: Format<V>>(
 }
 
 /// Writes the directions of a tile as words across its classes, `[class words][across stride]`.
-///
+pub(super) fn pack_across(
+    isa: Isa,
+    layout: Layout,
+    weights: &[f32],
+    inverse_norms: &[f32],
+    words: &mut [u32],
+) {
+    #[expect(unsafe_code, reason = "calls a function of an instruction set")]
+    // SAFETY: an Isa that reaches a kernel is available.
+    unsafe {
+        by_format!(
+            isa,
+            layout.precision,
+            across_of,
+            (layout: Layout, weights: &[f32], inverse_norms: &[f32], words: &mut [u32])
+        );
+    }
+}
+
 /// # Safety
 /// The processor has the instruction set of `V` and of `F`.
 #[expect(unsafe_code, reason = "packs whole vectors")]
 #[inline(always)]
-pub(super) unsafe fn pack_across<V: Vector, F: Format<V>>(
+unsafe fn across_of<V: Vector, F: Format<V>>(
     layout: Layout,
     weights: &[f32],
     inverse_norms: &[f32],
@@ -69,10 +100,26 @@ pub(super) unsafe fn pack_across<V: Vector, F: Format<V>>(
 /// classes, with zeros to a whole number of registers.
 ///
 /// # Panics
-/// When the words are fewer.
+/// When the words are fewer, or no processor of this kind has AMX.
+pub(super) fn pack_turned(layout: Layout, weights: &[f32], inverse_norms: &[f32], words: &mut [u32]) {
+    #[cfg(target_arch = "x86_64")]
+    #[expect(unsafe_code, reason = "calls a function of an instruction set")]
+    // SAFETY: a processor with AMX has AVX-512 with BF16.
+    unsafe {
+        turned_of(layout, weights, inverse_norms, words);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    unreachable!(
+        "{layout:?} of {} weights, {} norms, {} words",
+        weights.len(),
+        inverse_norms.len(),
+        words.len()
+    );
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) fn pack_turned(layout: Layout, weights: &[f32], inverse_norms: &[f32], words: &mut [u32]) {
+fn turned_of(layout: Layout, weights: &[f32], inverse_norms: &[f32], words: &mut [u32]) {
     use crate::amx::{BLOCK, TILE};
     use crate::gemm::squares;
     let dimension = layout.dimension;

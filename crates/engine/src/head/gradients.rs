@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::batch::{Batch, Hardness};
-use super::directions::{dot, pack_across, pack_rows};
+use super::directions::{dot, pack_across, pack_rows, pack_turned};
 use super::exponential::exp;
 use super::layout::{Layout, TILE, UPDATE, depth_blocks, row_blocks};
 use super::sums::{cosines, share};
@@ -110,30 +110,12 @@ pub(super) fn walk(batch: &Batch<'_>, shifts: &Shifts<'_>, mut group: Group<'_>,
             let weights = &group.weights[tile.start * dimension..tile.end * dimension];
             let (across, rows) = (&mut *parts.across, &mut *parts.rows);
             if turned {
-                turn(layout, weights, inverse, across);
+                pack_turned(layout, weights, inverse, across);
             } else {
-                #[expect(unsafe_code, reason = "calls a function of an instruction set")]
-                // SAFETY: an Isa that reaches a kernel is available.
-                unsafe {
-                    by_format!(
-                        isa,
-                        precision,
-                        pack_across,
-                        (layout: Layout, weights: &[f32], inverse: &[f32], across: &mut [u32])
-                    );
-                }
+                pack_across(isa, layout, weights, inverse, across);
             }
             if kept.is_none() {
-                #[expect(unsafe_code, reason = "calls a function of an instruction set")]
-                // SAFETY: an Isa that reaches a kernel is available.
-                unsafe {
-                    by_format!(
-                        isa,
-                        precision,
-                        pack_rows,
-                        (layout: Layout, weights: &[f32], inverse: &[f32], rows: &mut [u32])
-                    );
-                }
+                pack_rows(isa, layout, weights, inverse, rows);
             }
         }
         let next = group.weights.get(tile.end * dimension..).unwrap_or(&[]);
@@ -217,19 +199,6 @@ pub(super) fn walk(batch: &Batch<'_>, shifts: &Shifts<'_>, mut group: Group<'_>,
             }
         }
     }
-}
-
-/// Packs the directions for AMX.
-#[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "calls a function of an instruction set")]
-fn turn(layout: Layout, weights: &[f32], inverse_norms: &[f32], words: &mut [u32]) {
-    // SAFETY: a processor with AMX has AVX-512 with BF16.
-    unsafe { super::directions::pack_turned(layout, weights, inverse_norms, words) }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn turn(_: Layout, _: &[f32], _: &[f32], _: &mut [u32]) {
-    unreachable!("this processor has no tiles")
 }
 
 /// The gradient of some centres of a tile, and what becomes of it.

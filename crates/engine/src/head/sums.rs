@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::batch::{Batch, Hardness};
 use super::directions::{inverse_norms, pack_rows};
 use super::exponential::exp;
-use super::layout::{Layout, TILE, depth_blocks, row_blocks};
+use super::layout::{TILE, depth_blocks, row_blocks};
 use super::others::{harden, keep_nearest};
 use crate::buffer::Buffer;
 use crate::gemm::word_tile::{LeftWords, Order, PanelTarget, ROW_STRIDE, panel_product};
@@ -53,19 +53,7 @@ pub(super) fn sum_exponentials(
         if batch.normalises_weights {
             by_isa!(isa, inverse_norms, (dimension: usize, tile: &[f32], inverse: &mut [f32]));
         }
-        {
-            let (inverse, packed) = (&*inverse, &mut *packed);
-            #[expect(unsafe_code, reason = "calls a function of an instruction set")]
-            // SAFETY: an Isa that reaches a kernel is available.
-            unsafe {
-                by_format!(
-                    isa,
-                    precision,
-                    pack_rows,
-                    (layout: Layout, tile: &[f32], inverse: &[f32], packed: &mut [u32])
-                );
-            }
-        }
+        pack_rows(isa, layout, tile, inverse, packed);
         let next = weights.get((index + 1) * rows * dimension..).unwrap_or(&[]);
         for panel in 0..layout.sample_panels() {
             let ahead = share(&next[..next.len().min(rows * dimension)], panel, layout.sample_panels());
