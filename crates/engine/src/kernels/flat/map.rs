@@ -109,7 +109,7 @@ impl Map {
             };
             rows.map(move |row| {
                 let y = (row * self.step + first).wrapping_sub(self.above);
-                (y < grid.source.height).then_some(image * grid.source.height + y)
+                (y < grid.source.height).then(|| image * grid.source.height + y)
             })
         })
     }
