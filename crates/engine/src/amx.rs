@@ -15,13 +15,13 @@ use crate::precision::Precision;
 pub(crate) const TILE: usize = 16;
 /// Rows and columns of a block: two registers each way.
 pub(crate) const BLOCK: usize = 2 * TILE;
+/// Bytes of a row of a register.
+pub(crate) const ROW_BYTES: usize = 4 * TILE;
+
 /// Whether products of this kind are those of tiles.
 pub(crate) const fn multiplies(isa: Isa, precision: Precision) -> bool {
     matches!((isa, precision), (Isa::Amx, Precision::Bf16))
 }
-
-/// Bytes of a row of a register.
-pub(crate) const ROW_BYTES: usize = 4 * TILE;
 
 /// Part of a product's depth in which the words of a row of the left side follow one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

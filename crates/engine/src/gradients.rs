@@ -6,6 +6,7 @@ use net::Role;
 
 use crate::buffer::Buffer;
 use crate::gemm::Store;
+use crate::kernels::pointwise;
 use crate::parameters::{Entry, Parameters};
 use crate::pool::Pool;
 
@@ -49,10 +50,10 @@ impl Gradients {
         let mut start = 0;
         for (range, is_zero) in &mut self.weights {
             *is_zero = true;
-            self.values.as_mut_slice()[start..range.start].fill(0.0);
+            pointwise::clear(pool, &mut self.values.as_mut_slice()[start..range.start]);
             start = range.end;
         }
-        pool.run_chunks(&mut self.values.as_mut_slice()[start..], CHUNK, |_, values| values.fill(0.0));
+        pointwise::clear(pool, &mut self.values.as_mut_slice()[start..]);
     }
 
     /// Writes the zeros of weights to which nothing was added since [`Gradients::clear`].

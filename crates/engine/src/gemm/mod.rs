@@ -146,6 +146,11 @@ pub(crate) fn product(
     });
 }
 
+/// Rows of a whole tile of registers.
+pub(crate) const fn tile_rows(isa: Isa, precision: Precision) -> usize {
+    if amx::multiplies(isa, precision) { amx::BLOCK } else { Registers::of(isa).rows }
+}
+
 /// Rows that one call of [`product_rows`] takes at most.
 pub(crate) const fn row_block(isa: Isa, precision: Precision) -> usize {
     if amx::multiplies(isa, precision) { AMX_ROWS } else { Registers::of(isa).rows * TILES_IN_BLOCK }
@@ -255,7 +260,7 @@ pub(crate) fn outer_product(
     let least = (2 * pool.threads()).div_ceil(all.count()).min(depth.div_ceil(registers.rows));
     let most = (OUTER_SUMS / columns).clamp(registers.rows, MAX_ELEMENTS);
     let parts = depth.div_ceil(most).max(least);
-    let granule = if amx::multiplies(isa, precision) { amx::BLOCK } else { registers.rows };
+    let granule = tile_rows(isa, precision);
     let block = depth.div_ceil(parts).next_multiple_of(granule).min(MAX_ELEMENTS / granule * granule);
     let parts = depth.div_ceil(block);
     let column_groups = (2 * pool.threads()).div_ceil(parts).clamp(1, all.count());

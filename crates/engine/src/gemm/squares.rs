@@ -83,17 +83,6 @@ pub(crate) fn convert_some(values: &[f32], step: usize, count: usize, target: &m
     }
 }
 
-/// Writes two rows of at most 32 floats as 32 words, each of one element of either; zeros behind them.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-#[expect(unsafe_code, reason = "writes whole vectors")]
-pub(crate) fn interleave(first: &[f32], second: &[f32], words: &mut [u32; 32]) {
-    for half in 0..2 {
-        let value = by_turns(load_from(first, 16 * half), load_from(second, 16 * half));
-        // SAFETY: half of the words are 64 bytes.
-        unsafe { _mm512_storeu_si512(words.as_mut_ptr().add(16 * half).cast(), value) };
-    }
-}
-
 /// Word `(k, column)` of the square is elements `2 k` and `2 k + 1` of row `column`, each of at most 32 floats.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(crate) fn columns_of_rows(rows: &[&[f32]; TILE]) -> Square {
@@ -132,7 +121,7 @@ pub(crate) unsafe fn channels_at(rows: [*const f32; 2 * TILE], count: usize) -> 
     transposed(&square)
 }
 
-/// As [`interleave`] of `count` floats from either address on, at most 32.
+/// Writes `count` floats from either address on, at most 32, as 32 words, each of one element of either; zeros behind them.
 ///
 /// # Safety
 /// So many floats are readable there.

@@ -86,12 +86,9 @@ pub(crate) fn panel_product(
     assert!(left.words.len() >= reach, "left side of {} words, {reach} are read", left.words.len());
     let written = (left.rows - 1) * stride + PANEL;
     assert!(values.len() >= written, "target of {}, {written} are written", values.len());
-    let done = match (isa, precision, left.order) {
-        (Isa::Amx, Precision::Bf16, Order::RowMajor) if depth.is_multiple_of(amx::TILE) => {
-            whole_blocks(left, panel, &mut *values, stride, store)
-        }
-        _ => 0,
-    };
+    let in_blocks =
+        amx::multiplies(isa, precision) && left.order == Order::RowMajor && depth.is_multiple_of(amx::TILE);
+    let done = if in_blocks { whole_blocks(left, panel, &mut *values, stride, store) } else { 0 };
     let rest = left.rows - done;
     let tiles = rest.div_ceil(kernels::most_rows(isa, precision));
     for index in 0..tiles {

@@ -13,7 +13,7 @@ use crate::buffer::Buffer;
 use crate::gemm::word_tile::{DEPTH_WORDS, LeftWords, Order, PanelTarget, ROW_STRIDE, panel_product};
 use crate::gemm::words::{PANEL, as_words, unpair};
 use crate::gemm::{Format, Store, Vector, across, along, by_format};
-use crate::isa::{Isa, by_isa};
+use crate::isa::by_isa;
 use crate::optimizer::{SgdStep, descend_elements};
 use crate::precision::Precision;
 
@@ -97,7 +97,7 @@ pub(super) fn walk(batch: &Batch<'_>, shifts: &Shifts<'_>, mut group: Group<'_>,
     let (isa, layout) = (batch.isa, batch.layout);
     let precision = layout.precision;
     let (dimension, panels) = (layout.dimension, layout.sample_panels());
-    let turned = isa == Isa::Amx && layout.precision == Precision::Bf16;
+    let turned = amx::multiplies(isa, layout.precision);
     let mut parts = Parts::of(layout, turned, scratch);
     group.partial.fill(0.0);
     for start in (0..group.classes.len()).step_by(layout.tile()) {

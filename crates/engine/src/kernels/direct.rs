@@ -251,8 +251,7 @@ mod tests {
 
     /// Kernel, stride, padding, sizes: every combination that networks use, and ragged ones.
     fn geometries() -> Vec<Geometry> {
-        let mut geometries = Vec::new();
-        for (images, height, width, inputs, outputs, kernel, stride, padding) in [
+        [
             (2, 7, 6, 5, 9, [3, 3], 1, 1),
             (3, 8, 5, 3, 33, [3, 3], 2, 1),
             (1, 9, 9, 17, 4, [1, 1], 2, 0),
@@ -260,22 +259,9 @@ mod tests {
             (5, 4, 3, 6, 40, [4, 3], 1, 0),
             (1, 6, 7, 2, 3, [2, 3], 3, 2),
             (4, 14, 12, 48, 64, [3, 3], 2, 1),
-        ] {
-            let size = |side: usize, kernel: usize| (side + 2 * padding - kernel) / stride + 1;
-            geometries.push(Geometry {
-                images,
-                source: Shape { height, width, channels: inputs },
-                target: Shape {
-                    height: size(height, kernel[0]),
-                    width: size(width, kernel[1]),
-                    channels: outputs,
-                },
-                kernel,
-                stride,
-                padding,
-            });
-        }
-        geometries
+        ]
+        .map(Geometry::of)
+        .into()
     }
 
     #[test]

@@ -34,6 +34,23 @@ impl<'a> Epilogue<'a> {
         self.bias.is_none() && self.after.is_empty()
     }
 
+    /// As [`After::value`], the bias first.
+    ///
+    /// # Safety
+    /// As [`After::value`]; the bias reaches as far as the columns say.
+    #[expect(unsafe_code, reason = "computes whole vectors")]
+    #[inline(always)]
+    pub(crate) unsafe fn value<V: Vector>(&self, value: V, columns: Range<usize>, place: Range<usize>) -> V {
+        let mut value = value;
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Some(bias) = self.bias {
+                value = value.add(column::load_at(bias, columns.clone()));
+            }
+            self.after.value(value, columns, place)
+        }
+    }
+
     /// Does it to some columns of some rows of `target`, `[rows, channels]`.
     ///
     /// # Safety
@@ -118,11 +135,8 @@ unsafe fn finish_row<V: Vector>(epilogue: Epilogue<'_>, row: &mut [f32]) {
         let here = start..(start + V::LANES).min(row.len());
         // SAFETY: the caller promises the instruction set, and operands as long as the row.
         unsafe {
-            let mut value = column::load_at::<V>(row, here.clone());
-            if let Some(bias) = epilogue.bias {
-                value = value.add(column::load_at(bias, here.clone()));
-            }
-            let value = epilogue.after.value(value, here.clone(), here.clone());
+            let value = column::load_at::<V>(row, here.clone());
+            let value = epilogue.value(value, here.clone(), here.clone());
             column::store_at(value, row, here);
         }
     }

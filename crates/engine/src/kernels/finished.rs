@@ -3,8 +3,7 @@
 use super::batch_norm::{self, PartMoments};
 use super::column;
 use super::epilogue::Epilogue;
-use crate::amx;
-use crate::gemm::{Panels, Registers, Rows, Store, packed_rows_len, product_rows, row_block};
+use crate::gemm::{Panels, Rows, Store, packed_rows_len, product_rows, row_block, tile_rows};
 use crate::pool::{Pool, Shared};
 
 /// With fewer blocks of rows than this, a block's panels are shared among tasks, and none sees whole rows.
@@ -39,7 +38,7 @@ pub(crate) fn product(
     let block = match moments {
         Some(_) => most,
         None => {
-            let tile = if amx::multiplies(isa, precision) { amx::BLOCK } else { Registers::of(isa).rows };
+            let tile = tile_rows(isa, precision);
             (count / (tile * TASKS_OF_THREAD * pool.threads())).max(1).saturating_mul(tile).min(most)
         }
     };

@@ -34,6 +34,29 @@ pub(crate) struct Phase {
     pub(crate) taps: Vec<Tap>,
 }
 
+#[cfg(test)]
+impl Geometry {
+    /// That of images, height, width, inputs, outputs, kernel, stride and padding.
+    pub(crate) fn of(
+        (images, height, width, inputs, outputs, kernel, stride, padding): (
+            usize,
+            usize,
+            usize,
+            usize,
+            usize,
+            [usize; 2],
+            usize,
+            usize,
+        ),
+    ) -> Geometry {
+        let size = |side: usize, kernel: usize| (side + 2 * padding - kernel) / stride + 1;
+        let target =
+            Shape { height: size(height, kernel[0]), width: size(width, kernel[1]), channels: outputs };
+        let source = Shape { height, width, channels: inputs };
+        Geometry { images, source, target, kernel, stride, padding }
+    }
+}
+
 impl Geometry {
     /// Whether the kernel covers the whole input, as that of a linear layer does: one row of a product for an image.
     pub(crate) fn covers_input(&self) -> bool {

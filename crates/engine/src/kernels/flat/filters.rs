@@ -64,15 +64,21 @@ impl Filters {
     fn pack_rows(&self, panel: usize, taps: &[&Tap], weights: &[f32], words: &mut [u32]) {
         let (first, outputs) = (panel * BLOCK, self.outputs);
         let columns = BLOCK.min(outputs - first);
+        static ZEROS: [f32; BLOCK] = [0.0; BLOCK];
         let row = |element: usize| match taps.get(element / self.inputs) {
             Some(tap) => {
                 let row = tap.index * self.inputs + element % self.inputs;
                 &weights[row * outputs + first..][..columns]
             }
-            None => &[],
+            None => &ZEROS[..columns],
         };
         for (index, words) in words.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-            squares::interleave(row(2 * index), row(2 * index + 1), words);
+            let (first, second) = (row(2 * index).as_ptr(), row(2 * index + 1).as_ptr());
+            #[expect(unsafe_code, reason = "reads rows by their addresses")]
+            // SAFETY: both rows have the columns.
+            unsafe {
+                squares::interleave_at(first, second, columns, words);
+            }
         }
     }
 

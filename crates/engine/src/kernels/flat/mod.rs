@@ -14,7 +14,6 @@ use net::Shape;
 use filters::{Direction, Filters, depth_words};
 use map::{Grid, Map, Slab};
 
-use super::column;
 use super::convolution::Weights;
 use super::epilogue::Epilogue;
 use super::geometry::{Geometry, Phase, Tap};
@@ -248,11 +247,8 @@ unsafe fn finish<V: Vector>(
             let place = row * channels + here.start..row * channels + here.end;
             // SAFETY: the caller's promise; a row of sums is whole vectors.
             unsafe {
-                let mut value = V::load(sums.as_ptr().add(start));
-                if let Some(bias) = epilogue.bias {
-                    value = value.add(column::load_at(bias, here.clone()));
-                }
-                value = epilogue.after.value(value, here, place.clone());
+                let value = V::load(sums.as_ptr().add(start));
+                let mut value = epilogue.value(value, here, place.clone());
                 let target = target.range(place);
                 if product.store == Store::Add {
                     value = value.add(V::load_some(target));
@@ -459,13 +455,7 @@ mod tests {
             (2, 61, 67, 130, 20, [3, 3], 2, 1),
             (4, 100, 90, 3, 32, [1, 1], 1, 0),
         ]
-        .map(|(images, height, width, inputs, outputs, kernel, stride, padding)| {
-            let size = |side: usize, kernel: usize| (side + 2 * padding - kernel) / stride + 1;
-            let target =
-                Shape { height: size(height, kernel[0]), width: size(width, kernel[1]), channels: outputs };
-            let source = Shape { height, width, channels: inputs };
-            Geometry { images, source, target, kernel, stride, padding }
-        })
+        .map(Geometry::of)
         .into()
     }
 

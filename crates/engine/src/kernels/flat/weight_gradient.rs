@@ -1,11 +1,16 @@
 //! The gradient of the weights: for each tap a product over positions of the transposed source, shifted by the tap, with
 //! the gradient of the target, which is zero at useless positions.
 
+use std::ops::Range;
+
+use net::Shape;
+
 use super::as_halves;
 use super::filters::{Direction, Filters};
-use super::map::{Map, Slab};
+use super::map::{Grid, Map, Slab};
 use super::{Placement, Places, forward_grid};
 use crate::amx::{self, BLOCK, Block, Run, TILE};
+use crate::buffer::Buffer;
 use crate::gemm::words::as_words;
 use crate::gemm::{Store, squares};
 use crate::kernels::geometry::Geometry;
@@ -84,84 +89,22 @@ pub(crate) fn weight_gradient(
     let taps = geometry.taps();
     assert_eq!(d_weights.len(), taps.len() * inputs * outputs, "weights of {geometry:?}");
     let grid = forward_grid(geometry, &taps);
-    let map = Map::new(&grid);
-    let cut = Cut::new(geometry);
-    let sums = &mut workspace[..cut.parts * cut.sums()];
+    let (map, cut) = (Map::new(&grid), Cut::new(geometry));
     let panels = Filters::of(geometry, Direction::Forward).panels();
     let zeros = vec![0.0; inputs.max(outputs)];
-    {
-        let sums = Shared::new(&mut *sums);
-        pool.run(cut.parts * cut.groups, |task, scratch| {
-            let (part, group) = (task / cut.groups, task % cut.groups);
-            let channels = group * cut.group..((group + 1) * cut.group).min(inputs);
-            let images = part * geometry.images / cut.parts..(part + 1) * geometry.images / cut.parts;
-            let mut part_grid = grid;
-            part_grid.images = images.len();
-            let both = channels.len() * map.planes() + outputs;
-            for (index, slab) in
-                part_grid.slabs(&map, both.div_ceil(map.planes()), SLAB_BYTES, 1).iter().enumerate()
-            {
-                let slab = Slab {
-                    images: images.start + slab.images.start..images.start + slab.images.end,
-                    rows: slab.rows.clone(),
-                };
-                let rows = channels.len().next_multiple_of(BLOCK);
-                let left = Left::new(&map, rows, map.positions(&slab).div_ceil(BLOCK));
-                let steps = left.steps;
-                let right_len = panels * steps * TILE * BLOCK;
-                let (halves, right) = scratch.at_least(left.len() + right_len).split_at_mut(left.len());
-                let halves = as_halves(halves);
-                #[expect(unsafe_code, reason = "calls functions of an instruction set")]
-                // SAFETY: a processor with AMX has AVX-512 with BF16; `addresses` checks the rows.
-                unsafe {
-                    for index in 0..map.planes() {
-                        let pixels = source_pixels(&map, &grid, &slab, index, left.blocks() * BLOCK);
-                        let pixels = addresses(&pixels, inputs, source, &zeros);
-                        pack_channels(&left, index, &pixels, channels.clone(), halves);
-                    }
-                    let placement = Placement { shape: geometry.target, stride: 1, top: 0, left: 0 };
-                    let pixels: Vec<Option<usize>> = Places::new(&map, &grid, &slab, placement).collect();
-                    let pixels = addresses(&pixels, outputs, d_target, &zeros);
-                    pack_panels(&pixels, zeros.as_ptr(), outputs, &mut as_words(right)[..right_len], steps);
-                }
-                for (piece, first) in (0..steps).step_by(STEPS).enumerate() {
-                    let run_steps = STEPS.min(steps - first);
-                    for block in (0..rows).step_by(BLOCK) {
-                        for panel in 0..panels {
-                            let right = &right[(panel * steps + first) * TILE * BLOCK..];
-                            let right = &right[..run_steps * TILE * BLOCK];
-                            for (tap_index, tap) in taps.iter().enumerate() {
-                                let (plane, offset) = map.meets(tap);
-                                let start = left.place(piece, plane, block) + offset;
-                                let run = [Run { offset: 0, steps: run_steps }];
-                                assert!(
-                                    start + (BLOCK - 1) * left.pitch + run_steps * BLOCK <= halves.len(),
-                                    "a block reads past the source"
-                                );
-                                let row = (part * cut.taps + tap_index) * cut.rows + channels.start + block;
-                                let place = row * cut.columns + panel * BLOCK;
-                                #[expect(unsafe_code, reason = "hands pointers to the registers")]
-                                // SAFETY: the assertion holds the left side, the slices the others; the sums of these
-                                // channels belong to this task alone.
-                                unsafe {
-                                    amx::multiply(&Block {
-                                        left: halves.as_ptr().add(start).cast(),
-                                        left_stride: left.pitch * size_of::<u16>(),
-                                        runs: &run,
-                                        right: right.as_ptr().cast(),
-                                        target: sums
-                                            .pointer(place..place + (BLOCK - 1) * cut.columns + BLOCK),
-                                        target_stride: cut.columns * size_of::<f32>(),
-                                        accumulate: index > 0 || piece > 0,
-                                    });
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        });
-    }
+    let sides = Sides { grid, map, target: geometry.target, panels, source, d_target, zeros: &zeros };
+    let sums = &mut workspace[..cut.parts * cut.sums()];
+    let shared = Shared::new(&mut *sums);
+    pool.run(cut.parts * cut.groups, |task, scratch| {
+        let (part, group) = (task / cut.groups, task % cut.groups);
+        let channels = group * cut.group..((group + 1) * cut.group).min(inputs);
+        let first = part * cut.sums() + channels.start * cut.columns;
+        let mut store = Store::Replace;
+        for slab in sides.slabs(&cut, part, &channels) {
+            sides.multiply(&slab, &channels, scratch, &cut, shared.after(first), store);
+            store = Store::Add;
+        }
+    });
     let sums = &*sums;
     let rows = SUMS_IN_TASK.div_ceil(outputs);
     pool.run_chunks(d_weights, rows * outputs, |index, target| {
@@ -178,6 +121,128 @@ pub(crate) fn weight_gradient(
             }
         }
     });
+}
+
+/// Both sides of all products, as they lie in memory.
+struct Sides<'a> {
+    grid: Grid<'a>,
+    map: Map,
+    target: Shape,
+    /// Panels of outputs.
+    panels: usize,
+    source: &'a [f32],
+    d_target: &'a [f32],
+    /// A row of either where there is none.
+    zeros: &'a [f32],
+}
+
+impl Sides<'_> {
+    /// The images of a part, in slabs.
+    fn slabs(&self, cut: &Cut, part: usize, channels: &Range<usize>) -> Vec<Slab> {
+        let bound = |part: usize| part * self.grid.images / cut.parts;
+        let first = bound(part);
+        let of_part = Grid { images: bound(part + 1) - first, ..self.grid };
+        // Of both sides, for each position of a plane.
+        let both = channels.len() + self.target.channels.div_ceil(self.map.planes());
+        let mut slabs = of_part.slabs(&self.map, both, SLAB_BYTES, 1);
+        for slab in &mut slabs {
+            slab.images = first + slab.images.start..first + slab.images.end;
+        }
+        slabs
+    }
+
+    /// `sums (=|+=) ` the products over the positions of a slab for some inputs, whose sums of the first tap begin `sums`.
+    fn multiply(
+        &self,
+        slab: &Slab,
+        channels: &Range<usize>,
+        scratch: &mut Buffer,
+        cut: &Cut,
+        sums: Shared<'_, f32>,
+        store: Store,
+    ) {
+        let rows = channels.len().next_multiple_of(BLOCK);
+        let left = Left::new(&self.map, rows, self.map.positions(slab).div_ceil(BLOCK));
+        let panel_words = left.steps * TILE * BLOCK;
+        let (halves, right) =
+            scratch.at_least(left.len() + self.panels * panel_words).split_at_mut(left.len());
+        let (halves, right) = (as_halves(halves), &mut as_words(right)[..self.panels * panel_words]);
+        self.pack(slab, channels, &left, halves, right);
+        for (piece, first) in (0..left.steps).step_by(STEPS).enumerate() {
+            let run = [Run { offset: 0, steps: STEPS.min(left.steps - first) }];
+            let (steps, right) = (run[0].steps, &right[first * TILE * BLOCK..]);
+            for row in (0..rows).step_by(BLOCK) {
+                for panel in 0..self.panels {
+                    let right = &right[panel * panel_words..][..steps * TILE * BLOCK];
+                    // Taps innermost: they share both sides but for a few positions.
+                    for (tap, reach) in self.grid.taps.iter().enumerate() {
+                        let (plane, offset) = self.map.meets(reach);
+                        let start = left.place(piece, plane, row) + offset;
+                        let end = start + (BLOCK - 1) * left.pitch + steps * BLOCK;
+                        assert!(end <= halves.len(), "a block reads past the source");
+                        let place = (tap * cut.rows + row) * cut.columns + panel * BLOCK;
+                        #[expect(unsafe_code, reason = "hands pointers to the registers")]
+                        // SAFETY: the assertion holds the left side, the slices the others; the sums of these channels
+                        // belong to this task alone.
+                        unsafe {
+                            amx::multiply(&Block {
+                                left: halves.as_ptr().add(start).cast(),
+                                left_stride: left.pitch * size_of::<u16>(),
+                                runs: &run,
+                                right: right.as_ptr(),
+                                target: sums.pointer(place..place + (BLOCK - 1) * cut.columns + BLOCK),
+                                target_stride: cut.columns * size_of::<f32>(),
+                                accumulate: store == Store::Add || piece > 0,
+                            });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first value of the source pixel of each of so many positions of a plane, zeros where there is none.
+    ///
+    /// # Panics
+    /// When a pixel lies outside the source.
+    fn source_addresses(&self, slab: &Slab, plane: usize, positions: usize) -> Vec<*const f32> {
+        let Shape { width, channels, .. } = self.grid.source;
+        let (first, start, count) = self.map.source_columns(width, plane);
+        let (across, step) = (self.map.across, self.map.step);
+        let mut addresses = Vec::with_capacity(positions + across);
+        for row in self.map.source_rows(&self.grid, slab, plane) {
+            let address = |position: usize| match (row, position.checked_sub(start)) {
+                (Some(row), Some(column)) if column < count => {
+                    let pixel = row * width + first + column * step;
+                    self.source[pixel * channels..][..channels].as_ptr()
+                }
+                _ => self.zeros.as_ptr(),
+            };
+            addresses.extend((0..across).map(address));
+        }
+        addresses.resize(positions, self.zeros.as_ptr());
+        addresses
+    }
+
+    /// Packs some channels of the source of a slab, and the gradient of its target.
+    fn pack(&self, slab: &Slab, channels: &Range<usize>, left: &Left, halves: &mut [u16], right: &mut [u32]) {
+        let outputs = self.target.channels;
+        #[expect(unsafe_code, reason = "calls functions of an instruction set")]
+        // SAFETY: a processor with AMX has AVX-512 with BF16; each address is that of a slice of a row, or of enough zeros.
+        unsafe {
+            for plane in 0..self.map.planes() {
+                let pixels = self.source_addresses(slab, plane, left.blocks() * BLOCK);
+                pack_channels(left, plane, &pixels, channels, halves);
+            }
+            let placement = Placement { shape: self.target, stride: 1, top: 0, left: 0 };
+            let address = |row: Option<usize>| match row {
+                Some(row) => self.d_target[row * outputs..][..outputs].as_ptr(),
+                None => self.zeros.as_ptr(),
+            };
+            let pixels: Vec<_> = Places::new(&self.map, &self.grid, slab, placement).map(address).collect();
+            pack_panels(&pixels, self.zeros.as_ptr(), outputs, right, left.steps);
+        }
+    }
 }
 
 /// The transposed source of a slab, cut into pieces of [`STEPS`] blocks of positions, each with what taps reach past it:
@@ -223,40 +288,6 @@ impl Left {
     }
 }
 
-/// The source pixel of each of so many positions of a plane.
-fn source_pixels(
-    map: &Map,
-    grid: &super::Grid<'_>,
-    slab: &Slab,
-    plane: usize,
-    positions: usize,
-) -> Vec<Option<usize>> {
-    let (first, start, count) = map.source_columns(grid.source.width, plane);
-    let mut pixels = Vec::with_capacity(positions + map.across);
-    for row in map.source_rows(grid, slab, plane) {
-        let pixel = |position: usize| {
-            let column = position.checked_sub(start).filter(|&column| column < count)?;
-            Some(row? * grid.source.width + first + column * map.step)
-        };
-        pixels.extend((0..map.across).map(pixel));
-    }
-    pixels.resize(positions, None);
-    pixels
-}
-
-/// The first value of each row, zeros where there is none.
-///
-/// # Panics
-/// When a row lies outside `values` or there are fewer zeros than columns.
-fn addresses(rows: &[Option<usize>], columns: usize, values: &[f32], zeros: &[f32]) -> Vec<*const f32> {
-    assert!(zeros.len() >= columns, "{} zeros for {columns} columns", zeros.len());
-    let address = |row: &Option<usize>| match row {
-        Some(row) => values[row * columns..][..columns].as_ptr(),
-        None => zeros.as_ptr(),
-    };
-    rows.iter().map(address).collect()
-}
-
 /// Writes some channels of the pixels of a plane, a row of `all` channels at each address.
 ///
 /// # Safety
@@ -267,7 +298,7 @@ unsafe fn pack_channels(
     left: &Left,
     plane: usize,
     pixels: &[*const f32],
-    channels: std::ops::Range<usize>,
+    channels: &Range<usize>,
     target: &mut [u16],
 ) {
     for (block, pixels) in pixels.as_chunks::<BLOCK>().0.iter().enumerate() {
