@@ -71,7 +71,8 @@ fn convolve(pool: &Pool, method: Method, geometry: &Geometry) -> impl FnMut() {
     let mut target = vec![0.0; geometry.target_len()];
     move || {
         let (epilogue, work) = (Epilogue::default(), &mut workspace);
-        convolution::forward(pool, method, geometry, &source, &rearranged, epilogue, None, work, &mut target);
+        let source = source[..].into();
+        convolution::forward(pool, method, geometry, source, &rearranged, epilogue, None, work, &mut target);
     }
 }
 
@@ -158,7 +159,7 @@ fn one_pass_takes_less_time_than_several() {
         let d_slopes = Some(&mut d_slopes[..]);
         let into = batch_norm::ParameterGradients { d_gamma: &mut d_gamma, d_beta: &mut d_beta, d_slopes };
         let saved = saved(rectified);
-        batch_norm::backward(&pool, saved, Some(d_target), d_source, Store::Replace, partials, into);
+        batch_norm::backward(&pool, saved, Some(d_target), d_source, Store::Replace, None, partials, into);
     };
     let [mut partials, mut others] = [(); 2].map(|()| vec![0.0; (column::PARTS + 2) * 3 * CHANNELS]);
     let slow = || {
@@ -199,7 +200,20 @@ fn one_walk_for_two_gradients_takes_no_more_time_than_two() {
     let fast = || {
         let out = Some((&mut other[..], Store::Replace));
         let (work, gradient) = (&mut workspace, (&mut others[..], Store::Add));
-        dense::gradients(&pool, F32, &geometry, &source, &d_target, None, &weights, work, gradient, out);
+        let source = source[..].into();
+        dense::gradients(
+            &pool,
+            F32,
+            &geometry,
+            source,
+            &d_target,
+            None,
+            &weights,
+            work,
+            &mut [],
+            gradient,
+            out,
+        );
     };
     assert_ratio("two walks to one", slow, fast, 0.8, 5.0);
 }

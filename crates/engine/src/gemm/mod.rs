@@ -43,7 +43,8 @@ pub(crate) trait Rows: Sync {
     fn count(&self) -> usize;
     /// Elements of a row.
     fn depth(&self) -> usize;
-    /// Elements of which every run of a row is a multiple, but for the last where the row is one run.
+    /// Elements of which every run of a row is a multiple, but for the last where the row is one run; 1 for rows that
+    /// can only be copied.
     fn granule(&self) -> usize;
     /// Where row `row` comes from.
     fn origin(&self, row: usize) -> Self::Origin;

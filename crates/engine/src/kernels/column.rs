@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::buffer::Buffer;
 use crate::gemm::{Vector, by_vector};
 use crate::isa::Isa;
 use crate::pool::Pool;
@@ -10,7 +11,7 @@ use crate::pool::Pool;
 pub(crate) const PARTS: usize = 64;
 
 /// Rows of `[rows][channels]` for one part of a reduction: depends on the shape alone.
-fn rows_in_part(rows: usize) -> usize {
+pub(crate) fn rows_in_part(rows: usize) -> usize {
     rows.div_ceil(PARTS).max(1)
 }
 
@@ -29,15 +30,32 @@ pub(crate) fn reduce(
     sums: &mut [f32],
     part: impl Fn(Range<usize>, &mut [f32]) + Sync,
 ) {
-    let (count, width) = (rows_in_part(rows), sums.len());
+    let parts = reduce_parts(pool, rows, sums.len(), partials, |rows, partial, _| part(rows, partial));
+    add_parts(&partials[..parts * sums.len()], sums);
+}
+
+/// The first half of [`reduce`]: leaves the sums of each part, `width` floats, in `partials`, and returns the number of
+/// parts.
+pub(crate) fn reduce_parts(
+    pool: &Pool,
+    rows: usize,
+    width: usize,
+    partials: &mut [f32],
+    part: impl Fn(Range<usize>, &mut [f32], &mut Buffer) + Sync,
+) -> usize {
+    let count = rows_in_part(rows);
     let parts = rows.div_ceil(count);
-    let partials = &mut partials[..parts * width];
-    pool.run_chunks(partials, width, |index, partial| {
+    pool.run_chunks_with_scratch(&mut partials[..parts * width], width, |index, partial, scratch| {
         partial.fill(0.0);
-        part(index * count..((index + 1) * count).min(rows), partial);
+        part(index * count..((index + 1) * count).min(rows), partial, scratch);
     });
-    for partial in partials.chunks_exact(width) {
-        for (sum, value) in sums.iter_mut().zip(partial) {
+    parts
+}
+
+/// Adds the sums of all parts, one after another, to `sums`.
+pub(crate) fn add_parts(parts: &[f32], sums: &mut [f32]) {
+    for part in parts.chunks_exact(sums.len()) {
+        for (sum, value) in sums.iter_mut().zip(part) {
             *sum += value;
         }
     }

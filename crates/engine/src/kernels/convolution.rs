@@ -1,5 +1,6 @@
 //! Convolutions without groups, and linear layers, by whichever method costs least for their shapes.
 
+use super::activations::Activations;
 use super::batch_norm::Pending;
 use super::dense;
 use super::direct;
@@ -142,13 +143,17 @@ pub(crate) fn forward(
     pool: &Pool,
     method: Method,
     geometry: &Geometry,
-    source: &[f32],
+    source: Activations<'_>,
     rearranged: &[f32],
     epilogue: Epilogue<'_>,
     mut moments: Option<&mut [f32]>,
     workspace: &mut [f32],
     target: &mut [f32],
 ) -> Option<usize> {
+    assert!(
+        source.before.is_none() || is_dense(pool, method, geometry),
+        "a normalisation before {geometry:?}"
+    );
     let channels = geometry.target.channels;
     let done = match method.algorithm {
         Algorithm::Direct => {
@@ -158,21 +163,32 @@ pub(crate) fn forward(
         Algorithm::Winograd => {
             let shape = filters(pool, method.precision, geometry, Direction::Forward);
             let (store, bias) = (Store::Replace, epilogue.bias);
-            winograd::convolve(pool, geometry, source, shape, rearranged, bias, workspace, target, store);
+            winograd::convolve(
+                pool,
+                geometry,
+                source.values,
+                shape,
+                rearranged,
+                bias,
+                workspace,
+                target,
+                store,
+            );
             epilogue.after.apply_to_all(pool, channels, target);
             None
         }
         #[cfg(target_arch = "x86_64")]
         Algorithm::Flat => {
-            flat::forward(pool, geometry, source, rearranged, epilogue, method.weights, target);
+            flat::forward(pool, geometry, source.values, rearranged, epilogue, method.weights, target);
             None
         }
     };
     finished::measured(pool, done, moments, channels, target)
 }
 
-/// Whether [`dense::gradients`] is how the gradients are computed, which takes a pending one.
-pub(crate) fn takes_pending(pool: &Pool, method: Method, geometry: &Geometry) -> bool {
+/// Whether [`dense::gradients`] is how the gradients are computed, which takes a pending one and activations with a
+/// normalisation before them.
+pub(crate) fn is_dense(pool: &Pool, method: Method, geometry: &Geometry) -> bool {
     method.algorithm == Algorithm::Direct && dense::applies(pool.isa(), method.precision, geometry)
 }
 
@@ -202,7 +218,8 @@ pub(crate) fn gradients_workspace_len(pool: &Pool, method: Method, geometry: &Ge
 /// `d_weights (=|+=) transposed source * d_target`, the gradient with respect to the weights, and, where it is wanted,
 /// `d_source (=|+=) d_target * transposed weights`, that with respect to the activations.
 ///
-/// A gradient that is pending in a normalisation after this is written on the way, see [`takes_pending`].
+/// A gradient that is pending in a normalisation after this is written on the way, see [`is_dense`]; so are the activations where a
+/// normalisation comes before them, and what is returned then is as in [`dense::gradients`].
 ///
 /// # Shapes
 /// `weights` and `d_weights` `[taps, in, out]`; `workspace` is [`gradients_workspace_len`] floats.
@@ -214,26 +231,30 @@ pub(crate) fn gradients(
     pool: &Pool,
     method: Method,
     geometry: &Geometry,
-    source: &[f32],
+    source: Activations<'_>,
     d_target: &[f32],
     pending: Option<Pending<'_>>,
     weights: &[f32],
     workspace: &mut [f32],
+    partials: &mut [f32],
     (d_weights, weights_store): (&mut [f32], Store),
     d_source: Option<(&mut [f32], Store)>,
-) {
-    assert!(pending.is_none() || takes_pending(pool, method, geometry), "a pending gradient of {geometry:?}");
+) -> Option<usize> {
+    let alone = pending.is_none() && source.before.is_none();
+    assert!(alone || is_dense(pool, method, geometry), "a normalisation beside {geometry:?}");
     let precision = method.precision;
     if weights_store == Store::Replace && method.algorithm == Algorithm::Winograd {
         pointwise::clear(pool, d_weights);
     }
     let d_weights = (d_weights, weights_store);
+    if is_dense(pool, method, geometry) {
+        return dense::gradients(
+            pool, precision, geometry, source, d_target, pending, weights, workspace, partials, d_weights,
+            d_source,
+        );
+    }
+    let source = source.values;
     match method.algorithm {
-        Algorithm::Direct if dense::applies(pool.isa(), precision, geometry) => {
-            dense::gradients(
-                pool, precision, geometry, source, d_target, pending, weights, workspace, d_weights, d_source,
-            );
-        }
         Algorithm::Direct => {
             direct::weight_gradient(pool, precision, geometry, source, d_target, workspace, d_weights);
             if let Some((d_source, store)) = d_source {
@@ -244,17 +265,22 @@ pub(crate) fn gradients(
         }
         Algorithm::Winograd => {
             winograd::weight_gradient(pool, precision, geometry, source, d_target, workspace, d_weights.0);
-            let Some((d_source, store)) = d_source else { return };
-            let shape = filters(pool, precision, geometry, Direction::Backward);
-            let (filters, workspace) = workspace.split_at_mut(shape.len());
-            shape.transform(pool, weights, filters);
-            winograd::convolve(pool, geometry, d_target, shape, filters, None, workspace, d_source, store);
+            if let Some((d_source, store)) = d_source {
+                let shape = filters(pool, precision, geometry, Direction::Backward);
+                let (filters, workspace) = workspace.split_at_mut(shape.len());
+                shape.transform(pool, weights, filters);
+                winograd::convolve(
+                    pool, geometry, d_target, shape, filters, None, workspace, d_source, store,
+                );
+            }
         }
         #[cfg(target_arch = "x86_64")]
         Algorithm::Flat => {
             flat::weight_gradient(pool, geometry, source, d_target, workspace, d_weights);
-            let Some((d_source, store)) = d_source else { return };
-            flat::input_gradient(pool, geometry, d_target, weights, workspace, d_source, store);
+            if let Some((d_source, store)) = d_source {
+                flat::input_gradient(pool, geometry, d_target, weights, workspace, d_source, store);
+            }
         }
     }
+    None
 }

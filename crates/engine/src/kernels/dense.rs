@@ -1,6 +1,7 @@
 //! Both gradients of a convolution of 1 x 1 with stride 1, whose rows are the activations themselves, in one walk over
 //! the rows: each gradient that comes in is read once, while it is in a cache for both products.
 
+use super::activations::Activations;
 use super::batch_norm::Pending;
 use super::column;
 use super::geometry::Geometry;
@@ -36,10 +37,7 @@ fn parts(isa: Isa, precision: Precision, geometry: &Geometry) -> (usize, usize) 
 
 /// Whether [`gradients`] computes this convolution's gradients.
 pub(crate) fn applies(isa: Isa, precision: Precision, geometry: &Geometry) -> bool {
-    geometry.kernel == [1, 1]
-        && geometry.stride == 1
-        && geometry.padding == 0
-        && parts(isa, precision, geometry).1 >= FEWEST_PARTS
+    geometry.is_dense() && parts(isa, precision, geometry).1 >= FEWEST_PARTS
 }
 
 /// Floats of workspace that [`gradients`] needs.
@@ -51,31 +49,33 @@ pub(crate) fn workspace_len(isa: Isa, precision: Precision, geometry: &Geometry)
 /// `d_weights (=|+=) transposed source * d_target` and, where it is wanted, `d_source (=|+=) d_target * transposed weights`.
 ///
 /// With a `pending` gradient of the normalisation that follows, `d_target` is the gradient of its output, and that of its
-/// input is written for some rows at a time, to a cache alone.
+/// input is written for some rows at a time, to a cache alone. So is the source, where a normalisation comes before it; the
+/// sums that this one needs of `d_source` are the first in `partials` afterwards, as many parts as are returned.
 ///
 /// # Shapes
 /// `source` and `d_source` `[rows, in]`, `d_target` `[rows, out]`, `weights` and `d_weights` `[in, out]`; `workspace` is
-/// [`workspace_len`] floats.
+/// [`workspace_len`] floats, `partials` `PARTS * 3 * in` where a normalisation comes before the source.
 ///
 /// # Panics
-/// When a length does not fit the sizes.
+/// When a length does not fit the sizes, or a gradient is added to while a normalisation waits for its sums.
 #[expect(clippy::too_many_arguments, reason = "two products have this many operands")]
 pub(crate) fn gradients(
     pool: &Pool,
     precision: Precision,
     geometry: &Geometry,
-    source: &[f32],
+    source: Activations<'_>,
     d_target: &[f32],
     pending: Option<Pending<'_>>,
     weights: &[f32],
     workspace: &mut [f32],
+    partials: &mut [f32],
     (d_weights, weights_store): (&mut [f32], Store),
     d_source: Option<(&mut [f32], Store)>,
-) {
+) -> Option<usize> {
     let isa = pool.isa();
     let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
     let rows = geometry.images * geometry.target.positions();
-    assert_eq!(source.len(), rows * inputs, "activations of {geometry:?}");
+    assert_eq!(source.values.len(), rows * inputs, "activations of {geometry:?}");
     assert_eq!(d_target.len(), rows * outputs, "output gradient of {geometry:?}");
     assert_eq!(d_weights.len(), inputs * outputs, "gradient of the weights of {geometry:?}");
     let transposed = Panels::new(isa, precision, outputs, inputs);
@@ -85,21 +85,27 @@ pub(crate) fn gradients(
         transposed.pack_transposed(pool, weights, &[0], panels);
         (Shared::new(d_source), store)
     });
+    let summed = source.before.filter(|_| d_source.is_some());
+    let is_whole = d_source.as_ref().is_none_or(|(_, store)| *store == Store::Replace);
+    assert!(summed.is_none() || is_whole, "sums of a gradient that is not whole");
     let panels = &*panels;
     let (each, parts) = parts(isa, precision, geometry);
     let sums = &mut sums[..parts * d_weights.len()];
     let block = rows_at_a_time(isa, precision);
     let all = Panels::new(isa, precision, block, outputs);
-    let dense_source = Dense::new(source, inputs);
+    let before_sums = Shared::new(partials);
+    // What the last rows of a tile read, without use, past the last element.
+    let activated_len = if source.before.is_some() { block * inputs + Registers::of(isa).rows } else { 0 };
     pool.run_chunks_with_scratch(sums, d_weights.len(), |part, sums, scratch| {
         let sums = Shared::new(sums);
         let layout = Turned::new((isa, precision), inputs, precision.words(block));
         let written = block * outputs;
         let packed = packed_rows_len(isa, precision);
-        let len = packed + layout.len() + written + all.len();
+        let len = packed + layout.len() + written + activated_len + all.len();
         let (packed, rest) = scratch.at_least(len).split_at_mut(packed);
         let (left, rest) = rest.split_at_mut(layout.len());
-        let (written, right) = rest.split_at_mut(written);
+        let (written, rest) = rest.split_at_mut(written);
+        let (activated, right) = rest.split_at_mut(activated_len);
         let last = ((part + 1) * each).min(rows);
         let mut store = Store::Replace;
         for start in (part * each..last).step_by(block) {
@@ -121,17 +127,41 @@ pub(crate) fn gradients(
                         (first..(first + row_block(isa, precision)).min(taken.len()), 0..transposed.count());
                     product_rows(&dense, rows, (transposed, panels), group, packed, d_source, &place, store);
                 }
+                if let Some(before) = summed {
+                    let width = 3 * inputs;
+                    let range = taken.start * inputs..taken.end * inputs;
+                    #[expect(unsafe_code, reason = "tasks share a tensor and a buffer")]
+                    // SAFETY: these rows and the sums of this part are this task's alone.
+                    let (sums, d_source) = unsafe {
+                        (before_sums.range(part * width..(part + 1) * width), d_source.range(range.clone()))
+                    };
+                    if start == part * each {
+                        sums.fill(0.0);
+                    }
+                    before.add_sums(isa, &source.values[range], d_source, sums);
+                }
             }
             let shape = Panels::new(isa, precision, taken.len(), outputs);
             (0..shape.count()).for_each(|index| shape.fill_panel(index, here, right));
-            let beyond = taken.end * inputs + Registers::of(isa).rows;
-            let values = if precision == Precision::F32 && beyond <= source.len() {
-                &source[taken.start * inputs..]
+            // The source from these rows on.
+            let here = match source.before {
+                None => &source.values[taken.start * inputs..],
+                Some(before) => {
+                    let range = taken.start * inputs..taken.end * inputs;
+                    before.write(isa, &source.values[range.clone()], &mut activated[..range.len()]);
+                    &*activated
+                }
+            };
+            let values = if precision == Precision::F32
+                && taken.len() * inputs + Registers::of(isa).rows <= here.len()
+            {
+                here
             } else {
+                let rows = Dense::new(&here[..taken.len() * inputs], inputs);
                 for first in (0..inputs).step_by(MAX_ELEMENTS) {
                     let range = first..(first + MAX_ELEMENTS).min(inputs);
                     let left = &mut left[layout.place(first)..];
-                    pack_transposed_rows((isa, precision), &dense_source, taken.clone(), range, layout, left);
+                    pack_transposed_rows((isa, precision), &rows, 0..taken.len(), range, layout, left);
                 }
                 &*left
             };
@@ -152,11 +182,13 @@ pub(crate) fn gradients(
             pointwise::accumulate_elements(isa, &part[index * CHUNK..][..target.len()], target);
         }
     });
+    summed.map(|_| parts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::activations::Before;
     use crate::kernels::batch_norm::Rectified;
     use crate::kernels::reference;
     use crate::testing::{Numbers, assert_close, seen};
@@ -186,37 +218,41 @@ mod tests {
                     (numbers.vector(geometry.source_len()), numbers.vector(geometry.target_len()));
                 let (weights, start) = (numbers.vector(inputs * outputs), numbers.vector(inputs * outputs));
                 let start_source = numbers.vector(geometry.source_len());
-                let run_with = |threads, store, d_target: &[f32], pending: Option<Pending<'_>>| {
+                let run_with = |threads, store, source: Activations<'_>, d_target: &[f32], pending| {
                     let pool = Pool::with_isa(threads, isa).unwrap();
                     let mut workspace = vec![f32::NAN; workspace_len(isa, precision, &geometry)];
+                    let mut partials = vec![f32::NAN; column::PARTS * 3 * inputs];
                     let (mut d_weights, mut d_source) = (start.clone(), start_source.clone());
                     let out = Some((&mut d_source[..], store));
-                    gradients(
+                    let parts = gradients(
                         &pool,
                         precision,
                         &geometry,
-                        &source,
+                        source,
                         d_target,
                         pending,
                         &weights,
                         &mut workspace,
+                        &mut partials,
                         (&mut d_weights, Store::Add),
                         out,
                     );
-                    (d_weights, d_source)
+                    partials.truncate(parts.unwrap_or(0) * 3 * inputs);
+                    (d_weights, d_source, partials)
                 };
-                let run = |threads, store| run_with(threads, store, &d_target, None);
+                let plain = Activations::from(&source[..]);
+                let run = |threads, store| run_with(threads, store, plain, &d_target, None);
                 let (expected, d_full) = reference::convolution_gradients(
                     &geometry,
                     &seen(precision, &source),
                     &seen(precision, &weights),
                     &seen(precision, &d_target),
                 );
-                let (d_weights, d_source) = run(2, Store::Replace);
+                let (d_weights, d_source, sums_before) = run(2, Store::Replace);
                 assert_close(&d_source, &expected, outputs);
                 let sums: Vec<f32> = d_full.iter().zip(&start).map(|(d, start)| d + start).collect();
                 assert_close(&d_weights, &sums, images * side * side);
-                assert_eq!(run(1, Store::Replace), (d_weights, d_source));
+                assert_eq!(run(1, Store::Replace), (d_weights, d_source, sums_before));
                 let sums: Vec<f32> = expected.iter().zip(&start_source).map(|(d, start)| d + start).collect();
                 assert_close(&run(3, Store::Add).1, &sums, outputs);
 
@@ -229,9 +265,27 @@ mod tests {
                 let mut written = vec![f32::NAN; d_target.len()];
                 pending.write(isa, 0..d_target.len(), Some(&d_target), &mut written, Store::Replace);
                 assert_eq!(
-                    run_with(2, Store::Add, &d_target, Some(pending)),
-                    run_with(2, Store::Add, &written, None)
+                    run_with(2, Store::Add, plain, &d_target, Some(pending)),
+                    run_with(2, Store::Add, plain, &written, None)
                 );
+
+                // So does a normalisation before the source, which also gets its sums.
+                let [mean, scale, shift, slopes] = [(); 4].map(|()| numbers.vector(inputs));
+                let rectified = Rectified { scale: &scale, shift: &shift, slopes: &slopes };
+                let before = Before { mean: &mean, rectified };
+                let left = Activations { values: &source, before: Some(before) };
+                let mut activated = vec![f32::NAN; source.len()];
+                before.write(isa, &source, &mut activated);
+                let (d_weights, d_source, parts) =
+                    run_with(2, Store::Replace, left, &d_target, Some(pending));
+                let (expected, expected_source, _) =
+                    run_with(1, Store::Replace, activated[..].into(), &written, None);
+                assert_eq!((d_weights, &d_source), (expected, &expected_source));
+                let (mut sums, mut expected) = (vec![0.0; 3 * inputs], vec![0.0; 3 * inputs]);
+                column::add_parts(&parts, &mut sums);
+                before.add_sums(isa, &source, &d_source, &mut expected);
+                // Terms far above one.
+                assert_close(&sums, &expected, 16 * images * side * side);
             }
         }
     }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use net::Shape;
 
+use super::activations::{Activated, Activations};
 use super::epilogue::Epilogue;
 use super::finished;
 use super::geometry::{Geometry, Tap};
@@ -98,8 +99,7 @@ macro_rules! with_rows {
     ($geometry:expr, $source:expr, |$rows:ident| $body:expr) => {{
         let (geometry, source): (&Geometry, &[f32]) = ($geometry, $source);
         assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
-        let single = geometry.kernel == [1, 1] && geometry.stride == 1 && geometry.padding == 0;
-        if geometry.covers_input() || single {
+        if geometry.covers_input() || geometry.is_dense() {
             let depth = geometry.kernel[0] * geometry.kernel[1] * geometry.source.channels;
             let $rows = &Dense::new(source, depth);
             $body
@@ -133,7 +133,7 @@ pub(crate) fn forward(
     pool: &Pool,
     precision: Precision,
     geometry: &Geometry,
-    source: &[f32],
+    Activations { values: source, before }: Activations<'_>,
     panels: &[f32],
     epilogue: Epilogue<'_>,
     moments: Option<&mut [f32]>,
@@ -141,6 +141,12 @@ pub(crate) fn forward(
 ) -> Option<usize> {
     assert_eq!(target.len(), geometry.target_len(), "output of {geometry:?}");
     let shape = forward_panels(pool, precision, geometry);
+    if let Some(before) = before {
+        assert!(geometry.is_dense(), "a normalisation before {geometry:?}");
+        assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
+        let rows = &Activated { isa: pool.isa(), values: source, before };
+        return finished::product(pool, rows, shape, panels, epilogue, moments, target);
+    }
     with_rows!(geometry, source, |rows| finished::product(
         pool, rows, shape, panels, epilogue, moments, target
     ))
@@ -285,7 +291,7 @@ mod tests {
                 shape.pack(&pool, &weights, &mut panels);
                 let mut target = vec![f32::NAN; geometry.target_len()];
                 let epilogue = Epilogue::bias(Some(&bias));
-                forward(&pool, precision, &geometry, &source, &panels, epilogue, None, &mut target);
+                forward(&pool, precision, &geometry, source[..].into(), &panels, epilogue, None, &mut target);
                 let [seen_source, seen_weights, seen_d_target] =
                     [&source, &weights, &d_target].map(|values| seen(precision, values));
                 let expected = reference::convolution(&geometry, &seen_source, &seen_weights, &bias);

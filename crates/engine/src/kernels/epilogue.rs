@@ -159,27 +159,44 @@ pub(crate) fn map(
 ) {
     assert_eq!(source.len(), target.len(), "input and output");
     assert!(after.residual.is_none_or(|residual| residual.len() == target.len()), "output and summand");
-    let vectors = affine.into_iter().flatten().chain(after.slopes);
-    assert!(vectors.into_iter().all(|values| values.len() == channels), "parameters of {channels} channels");
-    assert!(source.len().is_multiple_of(channels), "rows of {channels} channels");
     let chunk = column::chunk(channels);
     pool.run_chunks(target, chunk, |index, target| {
         let range = index * chunk..index * chunk + target.len();
         let source = &source[range.clone()];
         let after = After { residual: after.residual.map(|residual| &residual[range]), ..after };
-        #[expect(unsafe_code, reason = "computes whole vectors")]
-        // SAFETY: the lengths were checked, and an Isa that reaches a kernel is available.
-        unsafe {
-            by_vector!(
-                pool.isa(),
-                map_rows,
-                (
-                    source: &[f32], channels: usize, affine: Option<[&[f32]; 2]>, after: After<'_>,
-                    target: &mut [f32]
-                )
-            );
-        }
+        map_some(pool.isa(), source, channels, affine, after, target);
     });
+}
+
+/// As [`map`] for some rows, by the calling thread alone.
+///
+/// # Panics
+/// As [`map`].
+pub(crate) fn map_some(
+    isa: Isa,
+    source: &[f32],
+    channels: usize,
+    affine: Option<[&[f32]; 2]>,
+    after: After<'_>,
+    target: &mut [f32],
+) {
+    assert_eq!(source.len(), target.len(), "input and output");
+    assert!(after.residual.is_none_or(|residual| residual.len() == target.len()), "output and summand");
+    let mut vectors = affine.into_iter().flatten().chain(after.slopes);
+    assert!(vectors.all(|values| values.len() == channels), "parameters of {channels} channels");
+    assert!(source.len().is_multiple_of(channels), "rows of {channels} channels");
+    #[expect(unsafe_code, reason = "computes whole vectors")]
+    // SAFETY: the lengths were checked, and an Isa that reaches a kernel is available.
+    unsafe {
+        by_vector!(
+            isa,
+            map_rows,
+            (
+                source: &[f32], channels: usize, affine: Option<[&[f32]; 2]>, after: After<'_>,
+                target: &mut [f32]
+            )
+        );
+    }
 }
 
 #[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]

@@ -1,5 +1,7 @@
 //! Which input positions a convolution's output reads.
 
+use std::ops::Range;
+
 use net::Shape;
 
 /// A convolution's sizes for a batch of images. A linear layer is one whose kernel covers its whole input.
@@ -63,6 +65,11 @@ impl Geometry {
         [self.source.height, self.source.width] == self.kernel && self.padding == 0
     }
 
+    /// Whether the rows of its product are the activations themselves, position by position.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.kernel == [1, 1] && self.stride == 1 && self.padding == 0
+    }
+
     /// Elements of all images at the input.
     pub(crate) fn source_len(&self) -> usize {
         self.images * self.source.elements()
@@ -70,6 +77,44 @@ impl Geometry {
 
     pub(crate) fn target_len(&self) -> usize {
         self.images * self.target.elements()
+    }
+
+    /// The source rows, those of all images numbered through, that target row `row` of all images meets.
+    pub(crate) fn rows_met(&self, row: usize) -> Range<usize> {
+        let (image, y) = (row / self.target.height, row % self.target.height);
+        let top = y * self.stride;
+        let first = top.saturating_sub(self.padding).min(self.source.height);
+        let end = (top + self.kernel[0]).saturating_sub(self.padding).clamp(first, self.source.height);
+        image * self.source.height + first..image * self.source.height + end
+    }
+
+    /// The source rows from a target row's own to that of the next, or to the end of the image: each belongs to one
+    /// target row.
+    pub(crate) fn rows_owned(&self, row: usize) -> Range<usize> {
+        let (image, y) = (row / self.target.height, row % self.target.height);
+        let first = (y * self.stride).min(self.source.height);
+        let end = if y + 1 == self.target.height { self.source.height } else { first + self.stride };
+        image * self.source.height + first..image * self.source.height + end.min(self.source.height)
+    }
+
+    /// Target rows before and after one that its own source rows are read by.
+    fn reach(&self) -> [usize; 2] {
+        let before = (self.kernel[0] - 1).saturating_sub(self.padding) / self.stride;
+        [before, (self.stride - 1 + self.padding) / self.stride]
+    }
+
+    /// The target rows that read the source rows of target row `row`, and the row itself.
+    pub(crate) fn rows_around(&self, row: usize) -> Range<usize> {
+        let (image, y) = (row / self.target.height, row % self.target.height);
+        let [before, after] = self.reach();
+        let first = image * self.target.height + y.saturating_sub(before);
+        first..image * self.target.height + (y + after + 1).min(self.target.height)
+    }
+
+    /// The most that [`Geometry::rows_around`] gives.
+    pub(crate) fn most_rows_around(&self) -> usize {
+        let [before, after] = self.reach();
+        (before + after + 1).min(self.target.height)
     }
 
     /// The taps of the forward pass, on the grid of target positions with step `stride`.

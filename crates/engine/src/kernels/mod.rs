@@ -3,6 +3,7 @@
 //! Gradients towards parameters always add to what is there; those towards an input replace it or add to it
 //! ([`Store`](crate::gemm::Store)).
 
+pub(crate) mod activations;
 pub(crate) mod arrangement;
 pub(crate) mod batch_norm;
 pub(crate) mod column;

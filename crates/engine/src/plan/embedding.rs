@@ -323,12 +323,22 @@ fn run(pool: &Pool, step: &Step, arena: &mut Arena, workspace: &mut [f32], image
         Operation::Full { geometry, method, panels, bias } => {
             let geometry = Geometry { images, ..*geometry };
             let (panels, epilogue) = (panels.as_slice(), Epilogue { bias: bias.as_deref(), after });
-            convolution::forward(pool, *method, &geometry, source, panels, epilogue, None, workspace, output);
+            convolution::forward(
+                pool,
+                *method,
+                &geometry,
+                source.into(),
+                panels,
+                epilogue,
+                None,
+                workspace,
+                output,
+            );
         }
         Operation::Depthwise { geometry, weights, bias } => {
             let geometry = Geometry { images, ..*geometry };
             let epilogue = Epilogue { bias: bias.as_deref(), after };
-            depthwise::forward(pool, &geometry, source, weights, epilogue, None, output);
+            depthwise::forward(pool, &geometry, source.into(), weights, epilogue, None, output);
         }
         Operation::Affine { scale, shift } => {
             epilogue::map(pool, source, scale.len(), Some([scale, shift]), after, output);

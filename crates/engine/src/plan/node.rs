@@ -79,7 +79,7 @@ pub(super) fn assert_same_network(network: &Network, parameters: &Parameters) {
 pub(super) fn partials_len(network: &Network, shapes: &[Shape]) -> usize {
     let widest = |node: &Node, shape: &Shape| match &node.op {
         Op::Convolution(convolution) if convolution.groups > 1 => {
-            (convolution.kernel.iter().product::<usize>() * shape.channels).max(3 * shape.channels)
+            (convolution.kernel.iter().product::<usize>() + 3) * shape.channels
         }
         _ => 3 * shape.channels,
     };

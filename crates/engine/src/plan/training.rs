@@ -14,6 +14,7 @@ use super::{Pixels, PlanError, forward_only};
 use crate::buffer::Buffer;
 use crate::gemm::Store;
 use crate::gradients::Gradients;
+use crate::kernels::activations::{Activations, Before};
 use crate::kernels::convolution::{Method, Weights};
 use crate::kernels::epilogue::{self, After, Epilogue};
 use crate::kernels::{Geometry, batch_norm, column, convolution, depthwise, dropout, pointwise, prelu};
@@ -36,6 +37,8 @@ pub struct TrainingPlan {
     dropout_seed: u64,
     /// Rows in a part of the moments in `partials`, when the last step took those of its output.
     measured: Option<usize>,
+    /// Parts of the sums in `partials` that the last step took for the normalisation before it.
+    summed: Option<usize>,
     times: Vec<StepTime>,
 }
 
@@ -50,6 +53,8 @@ struct Planned {
     followers: Followers,
     /// Mean and inverse deviation of a batch normalisation, then room for the map made of them.
     moments: Option<[Value; 2]>,
+    /// The convolution that applies this normalisation and its rectifier as it reads, so that the output is its input.
+    left_to: Option<usize>,
     /// Coefficients of a normalisation's gradient that the convolution before it writes, for as many rows at a time as it
     /// reads.
     pending: Option<Value>,
@@ -116,8 +121,10 @@ impl TrainingPlan {
             if let Some(sum) = followers.sum {
                 sources.push(value_of(sum.other, image, &nodes));
             }
+            let left_to = left_to((pool, precision), network, &shapes, batch, (index, followers));
             let output = match leader {
                 Some(leader) => nodes[leader].output,
+                None if left_to.is_some() => sources[0],
                 None => layout.value(batch * shapes[index].elements(), index),
             };
             let moments = match node.op {
@@ -144,6 +151,7 @@ impl TrainingPlan {
                 geometry,
                 followers,
                 moments,
+                left_to,
                 pending,
                 d_output,
                 d_sources,
@@ -175,6 +183,7 @@ impl TrainingPlan {
             arena: layout.place().allocate(),
             dropout_seed: 0,
             measured: None,
+            summed: None,
         })
     }
 
@@ -236,7 +245,15 @@ impl TrainingPlan {
                 let Some((geometry, kind)) = planned.geometry else {
                     unreachable!("convolutions have a geometry")
                 };
-                let ([source], output) = self.arena.read_write([source], planned.output);
+                let norm = norm_before(&self.nodes, index);
+                let [moments, map] = norm.map_or([source; 2], |norm| norm.kept);
+                let ([source, moments, map], output) =
+                    self.arena.read_write([source, moments, map], planned.output);
+                let before = norm.map(|norm| {
+                    let slopes = node::required(entries, trained, norm.rectifier, Role::Slope);
+                    before(moments, map, slopes)
+                });
+                let source = Activations { values: source, before };
                 let weights = required(Role::Weight);
                 let epilogue = Epilogue::bias(node::parameter(entries, trained, index, Role::Bias));
                 let moments =
@@ -284,6 +301,9 @@ impl TrainingPlan {
                 let (scale, shift) = coefficients.split_at_mut(channels);
                 let (gamma, beta) = (required(Role::Gamma), required(Role::Beta));
                 batch_norm::coefficients(gamma, beta, mean, inverse_deviation, scale, shift);
+                if planned.left_to.is_some() {
+                    return;
+                }
                 let other = planned.sources[planned.sources.len() - 1];
                 let ([source, other, coefficients], output) =
                     self.arena.read_write([source, other, map], planned.output);
@@ -384,24 +404,30 @@ impl TrainingPlan {
                     }
                     _ => [d_output; 3],
                 };
-                let read = [source, d_output, needs[0], needs[1], needs[2]];
-                let ([input, d_target, output, coefficients, map], d_source) = match d_source {
-                    Some((d_source, store)) => {
-                        let (values, d_source) = self.arena.read_write(read, d_source);
-                        (values, Some((d_source, store)))
-                    }
-                    None => (read.map(|value| self.arena.read(value)), None),
-                };
+                let norm = norm_before(&self.nodes, index);
+                let kept = norm.map_or([source; 2], |norm| norm.kept);
+                let read = [source, d_output, needs[0], needs[1], needs[2], kept[0], kept[1]];
+                let ([input, d_target, output, coefficients, map, moments, map_before], d_source) =
+                    match d_source {
+                        Some((d_source, store)) => {
+                            let (values, d_source) = self.arena.read_write(read, d_source);
+                            (values, Some((d_source, store)))
+                        }
+                        None => (read.map(|value| self.arena.read(value)), None),
+                    };
+                let before = norm.map(|norm| {
+                    let slopes = node::required(entries, parameters.trained(), norm.rectifier, Role::Slope);
+                    before(moments, map_before, slopes)
+                });
+                let input = Activations { values: input, before };
                 let pending = next.map(|next| {
                     let rectified = next.followers.rectifier.map(|node| {
-                        let (scale, shift) = map.split_at(map.len() / 2);
-                        let slopes = node::required(entries, parameters.trained(), node, Role::Slope);
-                        batch_norm::Rectified { scale, shift, slopes }
+                        rectified(map, node::required(entries, parameters.trained(), node, Role::Slope))
                     });
                     batch_norm::Pending::new(output, rectified, coefficients)
                 });
                 let weights = required(Role::Weight);
-                match kind {
+                self.summed = match kind {
                     Kind::Full => {
                         let method = Method::of(pool, &geometry, Weights::Changing, self.precision);
                         let workspace = self.workspace.as_mut_slice();
@@ -414,21 +440,21 @@ impl TrainingPlan {
                             pending,
                             weights,
                             workspace,
+                            partials,
                             (d_weights, store),
                             d_source,
-                        );
+                        )
                     }
                     Kind::Depthwise => {
                         if store == Store::Replace {
                             d_weights.fill(0.0);
                         }
-                        depthwise::weight_gradient(pool, &geometry, input, d_target, partials, d_weights);
-                        if let Some((d_source, store)) = d_source {
-                            depthwise::input_gradient(pool, &geometry, d_target, weights, d_source, store);
-                        }
+                        depthwise::gradients(
+                            pool, &geometry, input, d_target, pending, weights, partials, d_weights, d_source,
+                        )
                     }
                     Kind::Grouped(_) => unreachable!("groups are refused when a plan is made"),
-                }
+                };
             }
             Op::BatchNorm(_) => {
                 let Some([moments, map]) = planned.moments else { unreachable!("batch norms keep moments") };
@@ -443,11 +469,9 @@ impl TrainingPlan {
                     unreachable!("only the gradient is overwritten")
                 };
                 let (mean, inverse_deviation) = kept.split_at(kept.len() / 2);
-                let (scale, shift) = coefficients.split_at(mean.len());
                 let rectifier = planned.followers.rectifier;
                 let rectified = rectifier.map(|node| {
-                    let slopes = node::required(entries, parameters.trained(), node, Role::Slope);
-                    batch_norm::Rectified { scale, shift, slopes }
+                    rectified(coefficients, node::required(entries, parameters.trained(), node, Role::Slope))
                 });
                 let gamma = required(Role::Gamma);
                 let saved = batch_norm::Saved { source, gamma, mean, inverse_deviation, rectified };
@@ -463,11 +487,12 @@ impl TrainingPlan {
                         batch_norm::ParameterGradients { d_gamma, d_beta, d_slopes: Some(d_slopes) }
                     }
                 };
+                let summed = self.summed.take();
                 match (planned.pending, d_target) {
                     (Some(_), Some(d_target)) => {
-                        batch_norm::reduce(pool, saved, d_target, partials, into, goal);
+                        batch_norm::reduce(pool, saved, d_target, summed, partials, into, goal);
                     }
-                    _ => batch_norm::backward(pool, saved, d_target, goal, store, partials, into),
+                    _ => batch_norm::backward(pool, saved, d_target, goal, store, summed, partials, into),
                 }
             }
             Op::PRelu(_) => {
@@ -517,6 +542,57 @@ fn step_time(network: &Network, shapes: &[Shape], nodes: &[Planned], batch: usiz
         floats += batch * shapes[index].elements();
     }
     StepTime::new(&node.name, kind, multiply_adds, floats)
+}
+
+/// The convolution to which the normalisation `index` is left with its rectifier: their only reader, if it can apply them
+/// while it reads nearly every activation once.
+fn left_to(
+    (pool, precision): (&Pool, Precision),
+    network: &Network,
+    shapes: &[Shape],
+    batch: usize,
+    (index, followers): (usize, Followers),
+) -> Option<usize> {
+    let Followers { rectifier: Some(rectifier), sum: None } = followers else { return None };
+    if !matches!(network.nodes[index].op, Op::BatchNorm(_)) {
+        return None;
+    }
+    let reader = fusion::only_reader(network, rectifier)?;
+    let takes = match node::geometry(network, shapes, reader, batch)? {
+        (_, Kind::Depthwise) => fusion::is_normalised(network, reader),
+        (geometry, Kind::Full) => {
+            let method = Method::of(pool, &geometry, Weights::Changing, precision);
+            convolution::is_dense(pool, method, &geometry)
+        }
+        (_, Kind::Grouped(_)) => false,
+    };
+    takes.then_some(reader)
+}
+
+/// A normalisation that is left to the convolution after it.
+#[derive(Clone, Copy)]
+struct NormBefore {
+    /// Moments and map.
+    kept: [Value; 2],
+    rectifier: usize,
+}
+
+/// The normalisation that is left to node `index`.
+fn norm_before(nodes: &[Planned], index: usize) -> Option<NormBefore> {
+    let norm = nodes.get(index.checked_sub(2)?).filter(|norm| norm.left_to == Some(index))?;
+    Some(NormBefore { kept: norm.moments?, rectifier: norm.followers.rectifier? })
+}
+
+/// As the kernels take it.
+fn before<'a>(moments: &'a [f32], map: &'a [f32], slopes: &'a [f32]) -> Before<'a> {
+    let (mean, _) = moments.split_at(slopes.len());
+    Before { mean, rectified: rectified(map, slopes) }
+}
+
+/// The rectifier after a normalisation by its map.
+fn rectified<'a>(map: &'a [f32], slopes: &'a [f32]) -> batch_norm::Rectified<'a> {
+    let (scale, shift) = map.split_at(slopes.len());
+    batch_norm::Rectified { scale, shift, slopes }
 }
 
 fn value_of(source: Source, image: Value, nodes: &[Planned]) -> Value {

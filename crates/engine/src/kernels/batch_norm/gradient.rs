@@ -40,7 +40,7 @@ pub(crate) struct ParameterGradients<'a> {
 /// `d_slopes += sum dy min(n, 0)`,
 /// `dx (=|+=) gamma * inverse_deviation * (dn - (sum dn + h sum(dn h)) / rows)`.
 ///
-/// Where `d_target` is `None`, `d_source` holds `dy`, and is overwritten or added to.
+/// Where `d_target` is `None`, `d_source` holds `dy`, and is overwritten or added to. `summed` is as in [`reduce`].
 ///
 /// # Shapes
 /// `d_target` and `d_source` as `saved.source`, `[rows, channels]`; `partials` is scratch of
@@ -48,23 +48,25 @@ pub(crate) struct ParameterGradients<'a> {
 ///
 /// # Panics
 /// When a length does not fit the others.
+#[expect(clippy::too_many_arguments, reason = "a gradient has this many operands")]
 pub(crate) fn backward(
     pool: &Pool,
     saved: Saved<'_>,
     d_target: Option<&[f32]>,
     d_source: &mut [f32],
     store: Store,
+    summed: Option<usize>,
     partials: &mut [f32],
     into: ParameterGradients<'_>,
 ) {
     let channels = saved.gamma.len();
     assert_eq!(saved.source.len(), d_source.len(), "batch norm input and its gradient");
-    let (coefficients, partials) = partials.split_at_mut(3 * channels);
+    let (partials, coefficients) = partials.split_at_mut(partials.len() - 3 * channels);
     let incoming: &[f32] = match d_target {
         Some(d_target) => d_target,
         None => d_source,
     };
-    reduce(pool, saved, incoming, partials, into, coefficients);
+    reduce(pool, saved, incoming, summed, partials, into, coefficients);
     let pending = Pending::new(saved.source, saved.rectified, coefficients);
     let (chunk, len) = (column::chunk(channels), d_source.len());
     let d_source = Shared::new(d_source);
@@ -81,6 +83,8 @@ pub(crate) fn backward(
 /// The first half of [`backward`], which needs all rows: gradients of the parameters, and the `coefficients`,
 /// `[3, channels]`, with which the gradient of any row can be written.
 ///
+/// Where so many parts were `summed` by [`add_sums`], their sums are the first in `partials`.
+///
 /// # Shapes
 /// `d_target` as `saved.source`; `partials` is scratch of `(PARTS + 1) * 3 * channels` floats.
 ///
@@ -90,6 +94,7 @@ pub(crate) fn reduce(
     pool: &Pool,
     saved: Saved<'_>,
     d_target: &[f32],
+    summed: Option<usize>,
     partials: &mut [f32],
     into: ParameterGradients<'_>,
     coefficients: &mut [f32],
@@ -98,30 +103,18 @@ pub(crate) fn reduce(
     let rows = saved.source.len() / channels;
     assert_eq!(saved.source.len(), d_target.len(), "batch norm input and output gradient");
     assert!(saved.source.len().is_multiple_of(channels), "rows of {channels} channels");
-    let kinds = if saved.rectified.is_some() { 3 } else { 2 };
-    let (sums, partials) = partials.split_at_mut(3 * channels);
-    let sums = &mut sums[..kinds * channels];
-    sums.fill(0.0);
-    column::reduce(pool, rows, partials, sums, |rows, partial| {
-        let range = rows.start * channels..rows.end * channels;
-        let (x, y) = (&saved.source[range.clone()], &d_target[range]);
-        match saved.rectified {
-            None => column::sum_rows(pool.isa(), Term::Gradient, x, y, saved.mean, partial),
-            Some(rectified) => {
-                let mean = saved.mean;
-                #[expect(unsafe_code, reason = "adds whole vectors")]
-                // SAFETY: `x` and `y` are the same whole rows, the function checks the others, and an Isa that
-                // reaches a kernel is available.
-                unsafe {
-                    by_vector!(
-                        pool.isa(),
-                        rectified_sums,
-                        (x: &[f32], y: &[f32], mean: &[f32], rectified: Rectified<'_>, partial: &mut [f32])
-                    );
-                }
-            }
-        }
+    let width = sums_width(saved.rectified, channels);
+    let parts = summed.unwrap_or_else(|| {
+        column::reduce_parts(pool, rows, width, partials, |rows, partial, _| {
+            let range = rows.start * channels..rows.end * channels;
+            let (x, y) = (&saved.source[range.clone()], &d_target[range]);
+            add_sums(pool.isa(), x, y, saved.mean, saved.rectified, partial);
+        })
     });
+    let (parts, sums) = partials.split_at_mut(parts * width);
+    let sums = &mut sums[..width];
+    sums.fill(0.0);
+    column::add_parts(parts, sums);
     // dx = dn * gain + x * slope + shift, with the sums folded in for each channel.
     let (gain, rest) = coefficients.split_at_mut(channels);
     let (slope, shift) = rest.split_at_mut(channels);
@@ -137,6 +130,45 @@ pub(crate) fn reduce(
     }
     if let (Some(d_slopes), Some(sums)) = (into.d_slopes, sums.get(2 * channels..)) {
         d_slopes.iter_mut().zip(sums).for_each(|(d_slope, sum)| *d_slope += sum);
+    }
+}
+
+/// Sums of a part of the rows.
+fn sums_width(rectified: Option<Rectified<'_>>, channels: usize) -> usize {
+    if rectified.is_some() { 3 * channels } else { 2 * channels }
+}
+
+/// Adds to `sums` those of some rows, `x` of the normalisation's input and `y` of the gradient that comes in: of `dn`, of
+/// `dn (x - mean)` and, with a rectifier, of `dy min(n, 0)`.
+///
+/// # Shapes
+/// `x` and `y` `[rows, channels]`, `mean` `[channels]`, `sums` `[2, channels]` or, with a rectifier, `[3, channels]`.
+///
+/// # Panics
+/// When a length does not fit the others.
+pub(crate) fn add_sums(
+    isa: Isa,
+    x: &[f32],
+    y: &[f32],
+    mean: &[f32],
+    rectified: Option<Rectified<'_>>,
+    sums: &mut [f32],
+) {
+    assert_eq!(sums.len(), sums_width(rectified, mean.len()), "sums of {} channels", mean.len());
+    let Some(rectified) = rectified else {
+        return column::sum_rows(isa, Term::Gradient, x, y, mean, sums);
+    };
+    assert!(x.len() == y.len() && x.len().is_multiple_of(mean.len()), "rows of {} channels", mean.len());
+    let parameters = [rectified.scale, rectified.shift, rectified.slopes];
+    assert!(parameters.iter().all(|values| values.len() == mean.len()), "parameters of {}", mean.len());
+    #[expect(unsafe_code, reason = "adds whole vectors")]
+    // SAFETY: the lengths were checked, and an Isa that reaches a kernel is available.
+    unsafe {
+        by_vector!(
+            isa,
+            rectified_sums,
+            (x: &[f32], y: &[f32], mean: &[f32], rectified: Rectified<'_>, sums: &mut [f32])
+        );
     }
 }
 

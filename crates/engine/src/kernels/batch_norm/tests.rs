@@ -164,7 +164,7 @@ fn check_gradients(pool: &Pool, slopes: Option<&[f32]>) {
         let [d_gamma, d_beta, d_slopes] = &mut gradients;
         let d_slopes = slopes.is_some().then_some(&mut d_slopes[..]);
         let into = ParameterGradients { d_gamma, d_beta, d_slopes };
-        backward(pool, saved, given, d_source, store, &mut partials, into);
+        backward(pool, saved, given, d_source, store, None, &mut partials, into);
         gradients
     };
     let mut d_source = vec![3.0; case.source.len()];

@@ -113,7 +113,10 @@ impl Inner {
     fn check(&self, window: &Window<'_>, weights: usize) {
         let reach = (self.xs.len() - 1) * window.step * window.channels + window.channels;
         for tap in &self.taps[..self.count] {
-            assert!(tap.source + reach <= window.source.len(), "tap past the activations of {window:?}");
+            assert!(
+                tap.source + reach <= window.source.values.len(),
+                "tap past the activations of {window:?}"
+            );
             assert!(tap.weights + window.channels <= weights, "tap past {weights} weights");
         }
     }
@@ -140,8 +143,9 @@ unsafe fn forward<V: Vector, const K: usize>(
         unsafe {
             let held: [V; K] =
                 std::array::from_fn(|tap| V::load(weights.as_ptr().add(inner.taps[tap].weights + channel)));
-            let sources: [*const f32; K] =
-                std::array::from_fn(|tap| window.source.as_ptr().add(inner.taps[tap].source + channel));
+            let sources: [*const f32; K] = std::array::from_fn(|tap| {
+                window.source.values.as_ptr().add(inner.taps[tap].source + channel)
+            });
             for x in 0..inner.xs.len() {
                 let offset = x * window.step * channels;
                 let target = target.as_mut_ptr().add(x * spacing * channels + channel);
@@ -176,8 +180,9 @@ unsafe fn weights<V: Vector, const K: usize>(
         unsafe {
             let places: [*mut f32; K] =
                 std::array::from_fn(|tap| sums.as_mut_ptr().add(inner.taps[tap].weights + channel));
-            let sources: [*const f32; K] =
-                std::array::from_fn(|tap| window.source.as_ptr().add(inner.taps[tap].source + channel));
+            let sources: [*const f32; K] = std::array::from_fn(|tap| {
+                window.source.values.as_ptr().add(inner.taps[tap].source + channel)
+            });
             let mut totals: [V; K] = std::array::from_fn(|tap| V::load(places[tap]));
             for x in 0..inner.xs.len() {
                 let offset = x * window.step * channels;

@@ -1,11 +1,14 @@
 //! Depthwise convolutions: every channel has a kernel of its own, `[taps][channels]`.
 
+mod band;
 mod inner;
 mod rows;
 
+use band::{Band, View};
 use rows::{Window, forward_row, weight_row};
 
-use super::batch_norm::PartMoments;
+use super::activations::Activations;
+use super::batch_norm::{PartMoments, Pending};
 use super::column;
 use super::epilogue::Epilogue;
 use super::geometry::Geometry;
@@ -43,125 +46,209 @@ fn run_row(
 pub(crate) fn forward(
     pool: &Pool,
     geometry: &Geometry,
-    source: &[f32],
+    source: Activations<'_>,
     weights: &[f32],
     epilogue: Epilogue<'_>,
     moments: Option<&mut [f32]>,
     target: &mut [f32],
 ) -> Option<usize> {
-    assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
+    assert_eq!(source.values.len(), geometry.source_len(), "activations of {geometry:?}");
     assert_eq!(target.len(), geometry.target_len(), "output of {geometry:?}");
-    let taps = geometry.taps();
-    let window = Window::of_targets(geometry, source, &taps);
-    let (height, width, channels) = (geometry.target.height, geometry.target.width, window.channels);
+    let (isa, taps) = (pool.isa(), geometry.taps());
+    let (height, width, channels) = (geometry.target.height, geometry.target.width, geometry.source.channels);
     let count = geometry.images * height;
     let shared = Shared::new(target);
-    let finish = |row: usize| {
+    let finish = |row: usize, view: View<'_>| {
         let place = [row / height, row % height, width, 1];
+        let window = Window::of_targets(geometry, view, &taps);
         #[expect(unsafe_code, reason = "tasks share a tensor")]
         // SAFETY: this row belongs to this task alone.
         let target = unsafe { shared.range(row * width * channels..(row + 1) * width * channels) };
-        run_row(pool.isa(), window, weights, place, &mut *target, Store::Replace);
+        run_row(isa, window, weights, place, &mut *target, Store::Replace);
         #[expect(unsafe_code, reason = "tasks share a tensor")]
         // SAFETY: as above; `target` is not used meanwhile.
         unsafe {
-            epilogue.apply(pool.isa(), shared, channels, row * width..(row + 1) * width, 0..channels);
+            epilogue.apply(isa, shared, channels, row * width..(row + 1) * width, 0..channels);
         }
     };
     let Some(moments) = moments else {
-        pool.run(count, |row, _| finish(row));
+        assert!(source.before.is_none(), "a normalisation before a layer without one after it");
+        pool.run(count, |row, _| finish(row, Band::All(source.values).view()));
         return None;
     };
     let each = count.div_ceil(column::PARTS);
     let moments = Shared::new(moments);
     pool.run(count.div_ceil(each), |index, scratch| {
+        let (origin, rows) = scratch.at_least(channels + sources_len(geometry)).split_at_mut(channels);
+        let mut sources = sources(geometry, source, rows);
         #[expect(unsafe_code, reason = "tasks share a buffer")]
         // SAFETY: this part's moments belong to this task alone.
         let sums = unsafe { moments.range(index * 2 * channels..(index + 1) * 2 * channels) };
-        let mut part = PartMoments::new(scratch.at_least(channels), sums);
+        let mut part = PartMoments::new(origin, sums);
         for row in index * each..((index + 1) * each).min(count) {
-            finish(row);
+            meet_sources(isa, geometry, source, &mut sources, row);
+            finish(row, sources.view());
             #[expect(unsafe_code, reason = "tasks share a tensor")]
             // SAFETY: this row belongs to this task alone.
             let row = unsafe { shared.range(row * width * channels..(row + 1) * width * channels) };
-            part.add(pool.isa(), row);
+            part.add(isa, row);
         }
         part.finish();
     });
     Some(each * width)
 }
 
-/// `d_source (=|+=) d_target * weights`, each target position handing its gradient back through its taps.
-///
-/// # Shapes
-/// As [`forward`].
-pub(crate) fn input_gradient(
-    pool: &Pool,
-    geometry: &Geometry,
-    d_target: &[f32],
-    weights: &[f32],
-    d_source: &mut [f32],
-    store: Store,
-) {
-    assert_eq!(d_target.len(), geometry.target_len(), "output gradient of {geometry:?}");
-    assert_eq!(d_source.len(), geometry.source_len(), "input gradient of {geometry:?}");
-    let phases = geometry.phases();
-    let (channels, height, width) = (geometry.source.channels, geometry.source.height, geometry.source.width);
-    pool.run_chunks(d_source, width * channels, |row, d_source| {
-        let (image, y) = (row / height, row % height);
-        for phase in phases.iter().filter(|phase| y % geometry.stride == phase.top) {
-            let window = Window {
-                source: d_target,
-                height: geometry.target.height,
-                width: geometry.target.width,
-                channels,
-                step: 1,
-                taps: &phase.taps,
-            };
-            let place = [image, y / geometry.stride, phase.width, geometry.stride];
-            let target = &mut d_source[phase.left * channels..];
-            run_row(pool.isa(), window, weights, place, target, store);
-        }
-    });
+/// Floats of the source rows that one target row meets, the rows rounded up to a power of two.
+fn sources_len(geometry: &Geometry) -> usize {
+    geometry.kernel[0].next_power_of_two() * geometry.source.width * geometry.source.channels
 }
 
-/// `d_weights += sum over positions of source * d_target`.
+/// The source rows of a task, in `rows` where something comes before them.
+fn sources<'a>(geometry: &Geometry, source: Activations<'a>, rows: &'a mut [f32]) -> Band<'a> {
+    match source.before {
+        None => Band::All(source.values),
+        Some(_) => {
+            let len = geometry.source.width * geometry.source.channels;
+            Band::last(&mut rows[..sources_len(geometry)], len)
+        }
+    }
+}
+
+/// Has the source rows in `sources` that target row `row` meets.
+fn meet_sources(isa: Isa, geometry: &Geometry, source: Activations<'_>, sources: &mut Band<'_>, row: usize) {
+    if let Some(before) = source.before {
+        sources
+            .meet(geometry.rows_met(row), |range, target| before.write(isa, &source.values[range], target));
+    }
+}
+
+/// `d_weights += sum over positions of source * d_target` and, where it is wanted, `d_source (=|+=) d_target * weights`,
+/// each target position handing its gradient back through its taps.
+///
+/// With a `pending` gradient of the normalisation that follows, `d_target` is the gradient of its output. With a
+/// normalisation before the source, the sums that it needs of `d_source` are the first in `partials` afterwards, as many
+/// parts as are returned.
 ///
 /// # Shapes
-/// As [`forward`]; `partials` is scratch of `PARTS * taps * channels` floats.
-pub(crate) fn weight_gradient(
+/// As [`forward`]; `partials` is scratch of `PARTS * (taps + 3) * channels` floats.
+///
+/// # Panics
+/// When a length does not fit, or a gradient is added to while a normalisation waits for its sums.
+#[expect(clippy::too_many_arguments, reason = "two gradients have this many operands")]
+pub(crate) fn gradients(
     pool: &Pool,
     geometry: &Geometry,
-    source: &[f32],
+    source: Activations<'_>,
     d_target: &[f32],
+    pending: Option<Pending<'_>>,
+    weights: &[f32],
     partials: &mut [f32],
     d_weights: &mut [f32],
-) {
-    assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
+    d_source: Option<(&mut [f32], Store)>,
+) -> Option<usize> {
+    assert_eq!(source.values.len(), geometry.source_len(), "activations of {geometry:?}");
     assert_eq!(d_target.len(), geometry.target_len(), "output gradient of {geometry:?}");
-    let taps = geometry.taps();
-    let window = Window::of_targets(geometry, source, &taps);
-    let (height, width) = (geometry.target.height, geometry.target.width);
-    column::reduce(pool, geometry.images * height, partials, d_weights, |rows, partial| {
+    assert_eq!(
+        d_weights.len(),
+        geometry.kernel[0] * geometry.kernel[1] * geometry.source.channels,
+        "weights"
+    );
+    let store = d_source.as_ref().map(|(_, store)| *store);
+    let d_source = d_source.map(|(d_source, store)| {
+        assert_eq!(d_source.len(), geometry.source_len(), "input gradient of {geometry:?}");
+        (Shared::new(d_source), store)
+    });
+    let summed = source.before.filter(|_| d_source.is_some());
+    assert!(summed.is_none() || store == Some(Store::Replace), "sums of a gradient that is not whole");
+    let isa = pool.isa();
+    let (taps, phases) = (geometry.taps(), geometry.phases());
+    let (from, to) = (geometry.source, geometry.target);
+    let channels = from.channels;
+    let count = geometry.images * to.height;
+    let (from_len, to_len) = (from.width * channels, to.width * channels);
+    let sums_width = 3 * channels;
+    let (sums, partials) = partials.split_at_mut(column::PARTS * sums_width);
+    let sums = Shared::new(sums);
+    let parts = column::reduce_parts(pool, count, d_weights.len(), partials, |rows, partial, scratch| {
+        let part = rows.start / column::rows_in_part(count);
+        let (kept, rest) = scratch
+            .at_least(sources_len(geometry) + targets_len(geometry))
+            .split_at_mut(sources_len(geometry));
+        let mut sources = sources(geometry, source, kept);
+        let mut targets = match pending {
+            None => Band::All(d_target),
+            Some(_) => Band::last(&mut rest[..targets_len(geometry)], to_len),
+        };
+        #[expect(unsafe_code, reason = "tasks share a buffer")]
+        // SAFETY: this part's sums belong to this task alone.
+        let sums = unsafe { sums.range(part * sums_width..(part + 1) * sums_width) };
+        if summed.is_some() {
+            sums.fill(0.0);
+        }
         for row in rows {
-            let place = [row / height, row % height, width];
-            let d_target = &d_target[row * width * window.channels..][..width * window.channels];
-            #[expect(unsafe_code, reason = "computes whole vectors")]
-            // SAFETY: the function checks every access but asks for the instruction set.
-            unsafe {
-                by_vector!(
-                    pool.isa(),
-                    weight_row,
-                    (window: Window<'_>, place: [usize; 3], d_target: &[f32], partial: &mut [f32])
-                );
+            meet_sources(isa, geometry, source, &mut sources, row);
+            if let Some(pending) = pending {
+                targets.meet(geometry.rows_around(row), |range, target| {
+                    let d_target = &d_target[range.clone()];
+                    pending.write(isa, range, Some(d_target), target, Store::Replace);
+                });
+            }
+            let view = targets.view();
+            let window = Window::of_targets(geometry, sources.view(), &taps);
+            let place = [row / to.height, row % to.height, to.width];
+            weigh_row(isa, window, place, view.row(row, to_len), partial);
+            let Some((d_source, store)) = d_source else { continue };
+            for from_row in geometry.rows_owned(row) {
+                let range = from_row * from_len..(from_row + 1) * from_len;
+                #[expect(unsafe_code, reason = "tasks share a tensor")]
+                // SAFETY: the source rows that a target row owns are its task's alone.
+                let d_source = unsafe { d_source.range(range.clone()) };
+                let (image, y) = (from_row / from.height, from_row % from.height);
+                for phase in phases.iter().filter(|phase| y % geometry.stride == phase.top) {
+                    let window = Window {
+                        source: view,
+                        height: to.height,
+                        width: to.width,
+                        channels,
+                        step: 1,
+                        taps: &phase.taps,
+                    };
+                    let place = [image, y / geometry.stride, phase.width, geometry.stride];
+                    run_row(isa, window, weights, place, &mut d_source[phase.left * channels..], store);
+                }
+                if let Some(before) = summed {
+                    before.add_sums(isa, &source.values[range], d_source, sums);
+                }
             }
         }
     });
+    column::add_parts(&partials[..parts * d_weights.len()], d_weights);
+    summed.map(|_| parts)
+}
+
+/// Floats of the target rows that the source rows of one target row read, the rows rounded up to a power of two.
+fn targets_len(geometry: &Geometry) -> usize {
+    geometry.most_rows_around().next_power_of_two() * geometry.target.width * geometry.target.channels
+}
+
+/// As [`weight_row`], by the vectors of `isa`.
+fn weigh_row(isa: Isa, window: Window<'_>, place: [usize; 3], d_target: &[f32], sums: &mut [f32]) {
+    #[expect(unsafe_code, reason = "computes whole vectors")]
+    // SAFETY: the function checks every access but asks for the instruction set.
+    unsafe {
+        by_vector!(
+            isa,
+            weight_row,
+            (window: Window<'_>, place: [usize; 3], d_target: &[f32], sums: &mut [f32])
+        );
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::activations::Before;
+    use crate::kernels::batch_norm::Rectified;
     use crate::kernels::reference;
     use crate::testing::{Numbers, assert_close};
     use net::Shape;
@@ -203,11 +290,14 @@ mod tests {
                 let d_target = numbers.vector(geometry.target_len());
                 let full = reference::full_weights(channels, taps, &weights);
 
-                let mut target = vec![f32::NAN; geometry.target_len()];
+                let forward = |source: Activations<'_>, moments: Option<&mut [f32]>| {
+                    let mut target = vec![f32::NAN; geometry.target_len()];
+                    let epilogue = Epilogue::bias(Some(&bias));
+                    let part = forward(&pool, &geometry, source, &weights, epilogue, moments, &mut target);
+                    (target, part)
+                };
                 let mut moments = vec![f32::NAN; column::PARTS * 2 * channels];
-                let epilogue = Epilogue::bias(Some(&bias));
-                let part =
-                    forward(&pool, &geometry, &source, &weights, epilogue, Some(&mut moments), &mut target);
+                let (target, part) = forward(source[..].into(), Some(&mut moments));
                 let mut again = vec![f32::NAN; moments.len()];
                 for (index, rows) in target.chunks(part.unwrap() * channels).enumerate() {
                     let (_, moments) = moments.split_at(index * 2 * channels);
@@ -218,20 +308,37 @@ mod tests {
                     whole.finish();
                     assert_close(&moments[..2 * channels], &again[..2 * channels], 100);
                 }
-                let mut unmeasured = vec![f32::NAN; geometry.target_len()];
-                forward(&pool, &geometry, &source, &weights, epilogue, None, &mut unmeasured);
-                assert_eq!(target, unmeasured);
+                assert_eq!(target, forward(source[..].into(), None).0);
                 assert_close(&target, &reference::convolution(&geometry, &source, &full, &bias), taps);
 
                 let (expected, d_full) =
                     reference::convolution_gradients(&geometry, &source, &full, &d_target);
-                let mut d_source = vec![f32::NAN; geometry.source_len()];
-                input_gradient(&pool, &geometry, &d_target, &weights, &mut d_source, Store::Replace);
+                let start = numbers.vector(source.len());
+                let gradients =
+                    |source: Activations<'_>, d_target: &[f32], pending: Option<Pending<'_>>, store| {
+                        let (mut d_weights, mut d_source) = (vec![0.5; weights.len()], start.clone());
+                        let mut partials = vec![f32::NAN; column::PARTS * (taps + 3) * channels];
+                        let into = Some((&mut d_source[..], store));
+                        let work = &mut partials;
+                        let parts = gradients(
+                            &pool,
+                            &geometry,
+                            source,
+                            d_target,
+                            pending,
+                            &weights,
+                            work,
+                            &mut d_weights,
+                            into,
+                        );
+                        partials.truncate(parts.unwrap_or(0) * 3 * channels);
+                        (d_weights, d_source, partials)
+                    };
+                let (d_weights, d_source, _) = gradients(source[..].into(), &d_target, None, Store::Replace);
                 assert_close(&d_source, &expected, taps);
-
-                let mut d_weights = vec![0.5; weights.len()];
-                let mut partials = vec![f32::NAN; column::PARTS * weights.len()];
-                weight_gradient(&pool, &geometry, &source, &d_target, &mut partials, &mut d_weights);
+                let added = gradients(source[..].into(), &d_target, None, Store::Add).1;
+                let sums: Vec<f32> = expected.iter().zip(&start).map(|(d, start)| d + start).collect();
+                assert_close(&added, &sums, taps);
                 let expected: Vec<f32> = (0..taps * channels)
                     .map(|index| {
                         let (tap, channel) = (index / channels, index % channels);
@@ -239,6 +346,29 @@ mod tests {
                     })
                     .collect();
                 assert_close(&d_weights, &expected, images * geometry.target.positions());
+
+                // Normalisations on both sides give the same bits as what they would have written.
+                let [mean, scale, shift, slopes] = [(); 4].map(|()| numbers.vector(channels));
+                let rectified = Rectified { scale: &scale, shift: &shift, slopes: &slopes };
+                let before = Before { mean: &mean, rectified };
+                let left = Activations { values: &source, before: Some(before) };
+                let mut activated = vec![f32::NAN; source.len()];
+                before.write(isa, &source, &mut activated);
+                let mut moments = vec![f32::NAN; column::PARTS * 2 * channels];
+                assert_eq!(forward(left, Some(&mut moments)), (forward(activated[..].into(), None).0, part));
+                let normalised = numbers.vector(d_target.len());
+                let coefficients = numbers.vector(3 * channels);
+                let pending = Pending::new(&normalised, Some(rectified), &coefficients);
+                let mut written = vec![f32::NAN; d_target.len()];
+                pending.write(isa, 0..d_target.len(), Some(&d_target), &mut written, Store::Replace);
+                let (d_weights, d_source, parts) = gradients(left, &d_target, Some(pending), Store::Replace);
+                let (expected, expected_source, _) =
+                    gradients(activated[..].into(), &written, None, Store::Replace);
+                assert_eq!((d_weights, &d_source), (expected, &expected_source));
+                let (mut sums, mut expected) = (vec![0.0; 3 * channels], vec![0.0; 3 * channels]);
+                column::add_parts(&parts, &mut sums);
+                before.add_sums(isa, &source, &d_source, &mut expected);
+                assert_close(&sums, &expected, images * height * width);
             }
         }
     }

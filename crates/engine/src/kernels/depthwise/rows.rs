@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::band::View;
 use super::inner::Inner;
 use crate::gemm::{Store, Vector};
 use crate::kernels::geometry::{Geometry, Tap};
@@ -9,7 +10,7 @@ use crate::kernels::geometry::{Geometry, Tap};
 /// Rows of grid positions that read neighbouring positions of `source`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window<'a> {
-    pub(super) source: &'a [f32],
+    pub(super) source: View<'a>,
     pub(super) height: usize,
     pub(super) width: usize,
     pub(super) channels: usize,
@@ -19,7 +20,7 @@ pub(super) struct Window<'a> {
 
 impl<'a> Window<'a> {
     /// What the target positions of a convolution read.
-    pub(super) fn of_targets(geometry: &Geometry, source: &'a [f32], taps: &'a [Tap]) -> Window<'a> {
+    pub(super) fn of_targets(geometry: &Geometry, source: View<'a>, taps: &'a [Tap]) -> Window<'a> {
         Window {
             source,
             height: geometry.source.height,
@@ -30,20 +31,20 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// The pixel that `tap` meets from grid position `(y, x)` of `image`, unless it reaches outside.
+    /// Where the pixel lies that `tap` meets from grid position `(y, x)` of `image`, unless it reaches outside.
     #[inline(always)]
     pub(super) fn pixel(&self, image: usize, y: usize, x: usize, tap: Tap) -> Option<usize> {
         let source_y = (y * self.step).wrapping_add_signed(tap.down);
         let source_x = (x * self.step).wrapping_add_signed(tap.right);
         (source_y < self.height && source_x < self.width)
-            .then(|| (image * self.height + source_y) * self.width + source_x)
+            .then(|| self.source.place(image * self.height + source_y) * self.width + source_x)
     }
 
     /// The channels of that pixel.
     #[inline(always)]
     fn meet(&self, image: usize, y: usize, x: usize, tap: Tap) -> Option<&'a [f32]> {
         let pixel = self.pixel(image, y, x, tap)?;
-        Some(&self.source[pixel * self.channels..][..self.channels])
+        Some(&self.source.values[pixel * self.channels..][..self.channels])
     }
 }
 
@@ -219,7 +220,7 @@ unsafe fn edge_weights<V: Vector>(
                 let mut totals = [V::splat(0.0); VECTORS];
                 for x in first..after {
                     let pixel = (start + (x - first) * window.step) * channels;
-                    let source = window.source[pixel + channel..][..width].as_ptr();
+                    let source = window.source.values[pixel + channel..][..width].as_ptr();
                     let gradient = d_target[x * channels + channel..][..width].as_ptr();
                     for (index, total) in totals.iter_mut().enumerate() {
                         let gradient = V::load(gradient.add(index * V::LANES));
@@ -236,7 +237,7 @@ unsafe fn edge_weights<V: Vector>(
                 let mut sum = V::load_some(&sums[channel..end]);
                 for x in first..after {
                     let pixel = (start + (x - first) * window.step) * channels;
-                    let source = V::load_some(&window.source[pixel + channel..pixel + end]);
+                    let source = V::load_some(&window.source.values[pixel + channel..pixel + end]);
                     let gradient = V::load_some(&d_target[x * channels + channel..x * channels + end]);
                     sum = source.multiply_add(gradient, sum);
                 }

@@ -106,7 +106,8 @@ fn takes_pending(
     };
     let (geometry, kind) = nodes[layer].geometry?;
     let method = Method::of(pool, &geometry, Weights::Changing, precision);
-    let taken = kind == Kind::Full && !settings.bias && convolution::takes_pending(pool, method, &geometry);
+    let walks_once = kind == Kind::Depthwise || convolution::is_dense(pool, method, &geometry);
+    let taken = walks_once && !settings.bias;
     let reads_own = match network.nodes[layer].inputs[0] {
         Source::Node(source) => nodes[source].d_output == nodes[index].d_output,
         Source::Image => false,

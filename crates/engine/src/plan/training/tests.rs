@@ -110,7 +110,15 @@ fn chains() -> Network {
         ("last_norm", NORM, &["third"]),
         ("last_prelu", PRELU, &["last_norm"]),
         ("last", Op::Add, &["last_prelu", "third"]),
-        ("fc", linear(3), &["last"]),
+        ("wide", pointwise(6), &["last"]),
+        ("wide_norm", NORM, &["wide"]),
+        ("wide_prelu", PRELU, &["wide_norm"]),
+        ("strided", convolution(6, 2, 6, false), &["wide_prelu"]),
+        ("strided_norm", NORM, &["strided"]),
+        ("strided_prelu", PRELU, &["strided_norm"]),
+        ("deep", convolution(6, 1, 6, false), &["strided_prelu"]),
+        ("deep_norm", NORM, &["deep"]),
+        ("fc", linear(3), &["deep_norm"]),
     ]);
     // Rows enough for the gradients of a convolution of 1 x 1 to come from one walk.
     Network { input: Input { height: 20, width: 16 }, ..chains }
@@ -135,6 +143,19 @@ fn weights(network: &Network) -> Weights {
 }
 
 const SEED: u64 = 99;
+
+#[test]
+fn normalisations_are_left_to_their_readers() {
+    let (pool, network) = (Pool::new(1).unwrap(), chains());
+    let plan = TrainingPlan::new(&pool, &network, BATCH).unwrap();
+    let left = network.nodes.iter().zip(&plan.nodes).filter(|(_, planned)| planned.left_to.is_some());
+    let left: Vec<&str> = left.map(|(node, _)| &node.name[..]).collect();
+    assert_eq!(left, ["expand_norm", "depthwise_norm", "wide_norm", "strided_norm"]);
+    let pending = network.nodes.iter().zip(&plan.nodes).filter(|(_, planned)| planned.pending.is_some());
+    let pending: Vec<&str> = pending.map(|(node, _)| &node.name[..]).collect();
+    let walked = ["expand_norm", "project_norm", "wide_norm", "strided_norm", "deep_norm"];
+    assert_eq!(pending, walked);
+}
 
 #[test]
 fn features_and_gradients_are_those_of_the_definition() {

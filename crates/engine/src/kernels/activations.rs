@@ -1,0 +1,94 @@
+//! What a layer reads: activations, or the input of a normalisation and a rectifier that it applies on the way, so that
+//! their output never reaches memory.
+
+use std::ops::Range;
+
+use super::batch_norm::{self, Rectified};
+use super::epilogue::{self, After};
+use crate::gemm::Rows;
+use crate::isa::Isa;
+
+/// The input of a layer, `[rows, channels]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Activations<'a> {
+    pub(crate) values: &'a [f32],
+    /// What is to be done to the values first.
+    pub(crate) before: Option<Before<'a>>,
+}
+
+/// A normalisation and a rectifier, as the layer after them needs them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Before<'a> {
+    /// Of the normalisation's input, `[channels]`.
+    pub(crate) mean: &'a [f32],
+    pub(crate) rectified: Rectified<'a>,
+}
+
+impl<'a> From<&'a [f32]> for Activations<'a> {
+    fn from(values: &'a [f32]) -> Activations<'a> {
+        Activations { values, before: None }
+    }
+}
+
+impl Before<'_> {
+    /// `target = rectified(source)`, some whole rows.
+    ///
+    /// # Panics
+    /// When a length does not fit the others.
+    pub(crate) fn write(&self, isa: Isa, source: &[f32], target: &mut [f32]) {
+        self.write_columns(isa, 0..self.mean.len(), source, target);
+    }
+
+    /// As [`Before::write`] for rows that have some of the columns alone.
+    fn write_columns(&self, isa: Isa, columns: Range<usize>, source: &[f32], target: &mut [f32]) {
+        let Rectified { scale, shift, slopes } = self.rectified;
+        let [scale, shift, slopes] = [scale, shift, slopes].map(|values| &values[columns.clone()]);
+        let after = After { slopes: Some(slopes), residual: None };
+        epilogue::map_some(isa, source, columns.len(), Some([scale, shift]), after, target);
+    }
+
+    /// Adds to `sums` what the normalisation's backward pass needs of some rows: see [`batch_norm::add_sums`].
+    ///
+    /// # Panics
+    /// When a length does not fit the others.
+    pub(crate) fn add_sums(&self, isa: Isa, source: &[f32], d_target: &[f32], sums: &mut [f32]) {
+        batch_norm::add_sums(isa, source, d_target, self.mean, Some(self.rectified), sums);
+    }
+}
+
+/// Rows that are normalised and rectified as they are copied.
+pub(crate) struct Activated<'a> {
+    pub(crate) isa: Isa,
+    pub(crate) values: &'a [f32],
+    pub(crate) before: Before<'a>,
+}
+
+impl Rows for Activated<'_> {
+    type Origin = usize;
+
+    fn count(&self) -> usize {
+        self.values.len() / self.depth()
+    }
+
+    fn depth(&self) -> usize {
+        self.before.mean.len()
+    }
+
+    /// They lie nowhere, so there are no runs.
+    fn granule(&self) -> usize {
+        1
+    }
+
+    fn origin(&self, row: usize) -> usize {
+        row
+    }
+
+    fn run(&self, _row: usize, _element: usize) -> (usize, Option<&[f32]>) {
+        unreachable!("rows with a granule of 1 are copied")
+    }
+
+    fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]) {
+        let source = &self.values[row * self.depth()..][range.clone()];
+        self.before.write_columns(self.isa, range, source, target);
+    }
+}
