@@ -72,6 +72,10 @@ mod kernels {
     use super::super::vector::Vector;
     use super::{A_STRIDE, BLOCK, Isa, Layout, Precision, Tile};
 
+    /// Steps in depth before which a vector of B is fetched: panels that no other tile has just read come from the
+    /// last-level cache or from memory.
+    const AHEAD: usize = 16;
+
     /// # Safety
     /// The processor has `V`'s instruction set, and the pointers of `tile` reach as far as its sizes say.
     #[inline(always)]
@@ -138,6 +142,9 @@ mod kernels {
     ) {
         // SAFETY: as in `multiply`.
         unsafe {
+            for vector in 0..VECTORS {
+                V::prefetch(b.wrapping_add((AHEAD * VECTORS + vector) * V::LANES));
+            }
             let columns: [V; VECTORS] = std::array::from_fn(|vector| V::load(b.add(vector * V::LANES)));
             for (row, sums) in sums.iter_mut().enumerate() {
                 let value = V::splat(*a.add(row * A_ROW));
