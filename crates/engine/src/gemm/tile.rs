@@ -76,10 +76,13 @@ mod kernels {
     /// last-level cache or from memory.
     const AHEAD: usize = 16;
 
+    /// A left side whose rows are `A_ROW` floats apart for [`BLOCK`] steps in depth, which `a_block` floats further are
+    /// followed by the next.
+    ///
     /// # Safety
     /// The processor has `V`'s instruction set, and the pointers of `tile` reach as far as its sizes say.
     #[inline(always)]
-    unsafe fn multiply<
+    unsafe fn multiply_blocks<
         V: Vector,
         F: Format<V>,
         const ROWS: usize,
@@ -87,44 +90,48 @@ mod kernels {
         const A_ROW: usize,
     >(
         tile: &Tile,
-        a_depth: usize,
+        a_block: usize,
     ) {
         // SAFETY: in this whole function by the caller's promise: A holds ROWS x depth floats in the stated
         // layout, B depth x width, and each row of C width floats.
         unsafe {
             let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
             let (mut a, mut b) = (tile.a, tile.b);
-            for _ in 0..tile.depth {
-                step::<V, F, ROWS, VECTORS, A_ROW>(a, b, &mut sums);
-                a = a.add(a_depth);
-                b = b.add(VECTORS * V::LANES);
-            }
-            write(tile, &sums);
-        }
-    }
-
-    /// As [`multiply`] for a left side in blocks, `a_block` floats apart.
-    ///
-    /// # Safety
-    /// As [`multiply`].
-    #[inline(always)]
-    unsafe fn multiply_blocked<V: Vector, F: Format<V>, const ROWS: usize, const VECTORS: usize>(
-        tile: &Tile,
-        a_block: usize,
-    ) {
-        // SAFETY: as in `multiply`.
-        unsafe {
-            let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
-            let (mut a, mut b) = (tile.a, tile.b);
             for _ in 0..tile.depth / BLOCK {
                 for k in 0..BLOCK {
-                    step::<V, F, ROWS, VECTORS, BLOCK>(a.add(k), b.add(k * VECTORS * V::LANES), &mut sums);
+                    if k < ROWS && A_ROW == BLOCK {
+                        V::prefetch(a.wrapping_add(a_block + k * A_ROW));
+                    }
+                    step::<V, F, ROWS, VECTORS, A_ROW>(a.add(k), b.add(k * VECTORS * V::LANES), &mut sums);
                 }
                 a = a.add(a_block);
                 b = b.add(BLOCK * VECTORS * V::LANES);
             }
             for k in 0..tile.depth % BLOCK {
-                step::<V, F, ROWS, VECTORS, BLOCK>(a.add(k), b.add(k * VECTORS * V::LANES), &mut sums);
+                step::<V, F, ROWS, VECTORS, A_ROW>(a.add(k), b.add(k * VECTORS * V::LANES), &mut sums);
+            }
+            write(tile, &sums);
+        }
+    }
+
+    /// A left side whose rows lie side by side, with `a_depth` floats between two steps in depth.
+    ///
+    /// # Safety
+    /// As [`multiply_blocks`].
+    #[inline(always)]
+    unsafe fn multiply_depths<V: Vector, F: Format<V>, const ROWS: usize, const VECTORS: usize>(
+        tile: &Tile,
+        a_depth: usize,
+    ) {
+        // SAFETY: as in `multiply_blocks`.
+        unsafe {
+            let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
+            let (mut a, mut b) = (tile.a, tile.b);
+            for _ in 0..tile.depth {
+                V::prefetch(a.wrapping_add(AHEAD * a_depth));
+                step::<V, F, ROWS, VECTORS, 1>(a, b, &mut sums);
+                a = a.add(a_depth);
+                b = b.add(VECTORS * V::LANES);
             }
             write(tile, &sums);
         }
@@ -133,14 +140,14 @@ mod kernels {
     /// One step in depth.
     ///
     /// # Safety
-    /// As [`multiply`].
+    /// As [`multiply_blocks`].
     #[inline(always)]
     unsafe fn step<V: Vector, F: Format<V>, const ROWS: usize, const VECTORS: usize, const A_ROW: usize>(
         a: *const f32,
         b: *const f32,
         sums: &mut [[V; VECTORS]; ROWS],
     ) {
-        // SAFETY: as in `multiply`.
+        // SAFETY: as in `multiply_blocks`.
         unsafe {
             for vector in 0..VECTORS {
                 V::prefetch(b.wrapping_add((AHEAD * VECTORS + vector) * V::LANES));
@@ -158,13 +165,13 @@ mod kernels {
     /// Stores the sums of a tile.
     ///
     /// # Safety
-    /// As [`multiply`].
+    /// As [`multiply_blocks`].
     #[inline(always)]
     unsafe fn write<V: Vector, const ROWS: usize, const VECTORS: usize>(
         tile: &Tile,
         sums: &[[V; VECTORS]; ROWS],
     ) {
-        // SAFETY: as in `multiply`.
+        // SAFETY: as in `multiply_blocks`.
         unsafe {
             for (row, sums) in sums.iter().enumerate() {
                 for (vector, &sum) in sums.iter().enumerate() {
@@ -177,18 +184,18 @@ mod kernels {
     }
 
     /// # Safety
-    /// As [`multiply`].
+    /// As [`multiply_blocks`].
     #[inline(always)]
     unsafe fn dispatch<V: Vector, F: Format<V>, const ROWS: usize>(tile: &Tile) {
         // SAFETY: the same promise is passed on.
         unsafe {
             match (tile.layout, tile.vectors) {
-                (Layout::RowMajor, 1) => multiply::<V, F, ROWS, 1, A_STRIDE>(tile, 1),
-                (Layout::RowMajor, _) => multiply::<V, F, ROWS, 2, A_STRIDE>(tile, 1),
-                (Layout::DepthMajor { stride }, 1) => multiply::<V, F, ROWS, 1, 1>(tile, stride),
-                (Layout::DepthMajor { stride }, _) => multiply::<V, F, ROWS, 2, 1>(tile, stride),
-                (Layout::Blocked { stride }, 1) => multiply_blocked::<V, F, ROWS, 1>(tile, stride),
-                (Layout::Blocked { stride }, _) => multiply_blocked::<V, F, ROWS, 2>(tile, stride),
+                (Layout::RowMajor, 1) => multiply_blocks::<V, F, ROWS, 1, A_STRIDE>(tile, BLOCK),
+                (Layout::RowMajor, _) => multiply_blocks::<V, F, ROWS, 2, A_STRIDE>(tile, BLOCK),
+                (Layout::DepthMajor { stride }, 1) => multiply_depths::<V, F, ROWS, 1>(tile, stride),
+                (Layout::DepthMajor { stride }, _) => multiply_depths::<V, F, ROWS, 2>(tile, stride),
+                (Layout::Blocked { stride }, 1) => multiply_blocks::<V, F, ROWS, 1, BLOCK>(tile, stride),
+                (Layout::Blocked { stride }, _) => multiply_blocks::<V, F, ROWS, 2, BLOCK>(tile, stride),
             }
         }
     }
