@@ -31,7 +31,7 @@ use format::{pack_row, pack_two};
 use words::PANEL;
 
 use crate::amx;
-use crate::isa::Isa;
+use crate::isa::{Isa, by_isa};
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
 
@@ -221,15 +221,29 @@ fn outer_panels(isa: Isa, precision: Precision, rows: usize, columns: usize) -> 
     (Panels::new(isa, precision, block.min(rows), columns), rows.div_ceil(block))
 }
 
-/// Floats of workspace that [`outer_product`] needs.
-pub(crate) fn outer_workspace_len(isa: Isa, precision: Precision, rows: usize, columns: usize) -> usize {
+/// Ranges of rows whose sums are taken apart: so many that one gathers all elements of its rows once and every thread has
+/// work, where their sums are small against what is gathered.
+fn outer_ranges(row_blocks: usize, sums: usize) -> usize {
+    const RANGES: usize = 8;
+    if sums <= OUTER_SUMS && row_blocks >= 4 * RANGES { RANGES } else { 1 }
+}
+
+/// Floats of workspace that [`outer_product`] needs for its panels, and for the sums of ranges of rows.
+fn outer_workspace(isa: Isa, precision: Precision, rows: usize, [depth, columns]: [usize; 2]) -> [usize; 2] {
     let (panels, blocks) = outer_panels(isa, precision, rows, columns);
-    blocks * panels.len()
+    let ranges = outer_ranges(blocks, depth * columns);
+    [blocks * panels.len(), if ranges > 1 { ranges * depth * columns } else { 0 }]
+}
+
+/// Floats of workspace that [`outer_product`] needs.
+pub(crate) fn outer_workspace_len(isa: Isa, precision: Precision, rows: usize, sides: [usize; 2]) -> usize {
+    outer_workspace(isa, precision, rows, sides).iter().sum()
 }
 
 /// `target[k * columns..][..columns] (=|+=) sum over rows of rows[row][k] * right[row][..]` for every k.
 ///
-/// The right side is packed once, `workspace` holds it; the left one once for each group of columns.
+/// The right side is packed once, `workspace` holds it; the left one once for each group of columns. Rows are summed in
+/// order or, where the target is small, in a number of ranges that the sizes decide.
 ///
 /// # Panics
 /// When `right`, `workspace` or `target` does not fit the sizes.
@@ -251,36 +265,67 @@ pub(crate) fn outer_product(
     let (all, row_blocks) = outer_panels(isa, precision, rows.count(), columns);
     let taken = |index: usize| index * all.depth..((index + 1) * all.depth).min(rows.count());
     let shape = |taken: &Range<usize>| Panels::new(isa, precision, taken.len(), columns);
-    pool.run_chunks(&mut workspace[..row_blocks * all.len()], all.len(), |index, panels| {
+    let [panels_len, sums_len] = outer_workspace(isa, precision, rows.count(), [depth, columns]);
+    let (panels, sums) = workspace[..panels_len + sums_len].split_at_mut(panels_len);
+    pool.run_chunks(panels, all.len(), |index, panels| {
         let taken = taken(index);
         let right = &right[taken.start * columns..taken.end * columns];
         (0..all.count()).for_each(|index| shape(&taken).fill_panel(index, right, panels));
     });
-    let workspace = &*workspace;
+    let panels = &*panels;
+    let ranges = outer_ranges(row_blocks, depth * columns);
     // Parts as long as they may be, so that what several taps read of an image is read once, but enough for all threads.
-    let least = (2 * pool.threads()).div_ceil(all.count()).min(depth.div_ceil(registers.rows));
+    let least = (2 * pool.threads()).div_ceil(all.count() * ranges).min(depth.div_ceil(registers.rows));
     let most = (OUTER_SUMS / columns).clamp(registers.rows, MAX_ELEMENTS);
     let parts = depth.div_ceil(most).max(least);
     let granule = tile_rows(isa, precision);
     let block = depth.div_ceil(parts).next_multiple_of(granule).min(MAX_ELEMENTS / granule * granule);
     let parts = depth.div_ceil(block);
-    let column_groups = (2 * pool.threads()).div_ceil(parts).clamp(1, all.count());
-    let target = Shared::new(target);
-    pool.run(parts * column_groups, |task, scratch| {
+    let column_groups = (2 * pool.threads()).div_ceil(parts * ranges).clamp(1, all.count());
+    let (into, first_store) = match ranges {
+        1 => (Shared::new(&mut *target), store),
+        _ => (Shared::new(&mut *sums), Store::Replace),
+    };
+    pool.run(ranges * parts * column_groups, |task, scratch| {
+        let (range, task) = (task / (parts * column_groups), task % (parts * column_groups));
         let (part, group) = (task / column_groups, task % column_groups);
         let group = group * all.count() / column_groups..(group + 1) * all.count() / column_groups;
-        let range = part * block..((part + 1) * block).min(depth);
+        let elements = part * block..((part + 1) * block).min(depth);
         let layout = Turned::new((isa, precision), block, all.words());
         let packed = scratch.at_least(layout.len());
-        for (index, panels) in workspace.chunks_exact(all.len()).enumerate().take(row_blocks) {
-            let taken = taken(index);
-            pack_transposed_rows((isa, precision), rows, taken.clone(), range.clone(), layout, packed);
-            let accumulate = if store == Store::Add || index > 0 { Store::Add } else { Store::Replace };
-            let left = Transposed { values: packed, layout, columns: range.len() };
-            let place = |k: usize| (range.start + k) * columns;
-            transposed_product(left, (shape(&taken), panels), group.clone(), target, &place, accumulate);
+        let mut store = first_store;
+        for index in range * row_blocks / ranges..(range + 1) * row_blocks / ranges {
+            let (taken, panels) = (taken(index), &panels[index * all.len()..][..all.len()]);
+            pack_transposed_rows((isa, precision), rows, taken.clone(), elements.clone(), layout, packed);
+            let left = Transposed { values: packed, layout, columns: elements.len() };
+            let place = |k: usize| (range * depth + elements.start + k) * columns;
+            transposed_product(left, (shape(&taken), panels), group.clone(), into, &place, store);
+            store = Store::Add;
         }
     });
+    if ranges > 1 {
+        merge_parts(pool, sums, target, store);
+    }
+}
+
+/// `target (=|+=)` the sum of `parts` of as many floats, one after another.
+pub(crate) fn merge_parts(pool: &Pool, parts: &[f32], target: &mut [f32], store: Store) {
+    const CHUNK: usize = 1024;
+    let width = target.len();
+    pool.run_chunks(target, CHUNK, |index, target| {
+        if store == Store::Replace {
+            target.fill(0.0);
+        }
+        for part in parts.chunks_exact(width) {
+            let part = &part[index * CHUNK..][..target.len()];
+            by_isa!(pool.isa(), add_elements, (part: &[f32], target: &mut [f32]));
+        }
+    });
+}
+
+#[inline(always)]
+fn add_elements(part: &[f32], target: &mut [f32]) {
+    target.iter_mut().zip(part).for_each(|(target, part)| *target += part);
 }
 
 /// How the left side of a [`transposed_product`] lies: row after row of words, or for AMX element after element.
@@ -654,6 +699,7 @@ mod tests {
                 (127, 800, 49),
                 (600, 40, 33),
                 (300, 31, 64),
+                (8300, 20, 33),
             ];
             let cases = shapes
                 .into_iter()
@@ -716,7 +762,8 @@ mod tests {
                     }
                 }
                 let mut c = vec![f32::NAN; depth * columns];
-                let mut workspace = vec![f32::NAN; outer_workspace_len(isa, precision, rows, columns)];
+                let mut workspace =
+                    vec![f32::NAN; outer_workspace_len(isa, precision, rows, [depth, columns])];
                 outer_product(
                     &pool,
                     precision,

@@ -9,7 +9,6 @@ use super::finished;
 #[cfg(target_arch = "x86_64")]
 use super::flat;
 use super::geometry::Geometry;
-use super::pointwise;
 use super::winograd::{self, Direction, Filters};
 use crate::gemm::{Registers, Store};
 use crate::pool::Pool;
@@ -237,16 +236,12 @@ pub(crate) fn gradients(
     weights: &[f32],
     workspace: &mut [f32],
     partials: &mut [f32],
-    (d_weights, weights_store): (&mut [f32], Store),
+    d_weights: (&mut [f32], Store),
     d_source: Option<(&mut [f32], Store)>,
 ) -> Option<usize> {
     let alone = pending.is_none() && source.before.is_none();
     assert!(alone || is_dense(pool, method, geometry), "a normalisation beside {geometry:?}");
     let precision = method.precision;
-    if weights_store == Store::Replace && method.algorithm == Algorithm::Winograd {
-        pointwise::clear(pool, d_weights);
-    }
-    let d_weights = (d_weights, weights_store);
     if is_dense(pool, method, geometry) {
         return dense::gradients(
             pool, precision, geometry, source, d_target, pending, weights, workspace, partials, d_weights,
@@ -264,7 +259,7 @@ pub(crate) fn gradients(
             }
         }
         Algorithm::Winograd => {
-            winograd::weight_gradient(pool, precision, geometry, source, d_target, workspace, d_weights.0);
+            winograd::weight_gradient(pool, precision, geometry, source, d_target, workspace, d_weights);
             if let Some((d_source, store)) = d_source {
                 let shape = filters(pool, precision, geometry, Direction::Backward);
                 let (filters, workspace) = workspace.split_at_mut(shape.len());

@@ -5,10 +5,9 @@ use super::activations::Activations;
 use super::batch_norm::Pending;
 use super::column;
 use super::geometry::Geometry;
-use super::pointwise;
 use crate::gemm::{
-    Dense, MAX_ELEMENTS, Panels, Registers, Store, Transposed, Turned, pack_transposed_rows, packed_rows_len,
-    product_rows, row_block, transposed_product,
+    Dense, MAX_ELEMENTS, Panels, Registers, Store, Transposed, Turned, merge_parts, pack_transposed_rows,
+    packed_rows_len, product_rows, row_block, transposed_product,
 };
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
@@ -171,17 +170,7 @@ pub(crate) fn gradients(
             store = Store::Add;
         }
     });
-    let width = d_weights.len();
-    let sums = &*sums;
-    const CHUNK: usize = 1024;
-    pool.run_chunks(d_weights, CHUNK, |index, target| {
-        if weights_store == Store::Replace {
-            target.fill(0.0);
-        }
-        for part in sums.chunks_exact(width) {
-            pointwise::accumulate_elements(isa, &part[index * CHUNK..][..target.len()], target);
-        }
-    });
+    merge_parts(pool, sums, d_weights, weights_store);
     summed.map(|_| parts)
 }
 

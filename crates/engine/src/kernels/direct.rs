@@ -23,6 +23,9 @@ struct Gather<'a> {
     taps: &'a [Tap],
 }
 
+/// Floats of a run that are copied one by one.
+const SHORT: usize = 16;
+
 impl Rows for Gather<'_> {
     /// Image, row and column of the grid position.
     type Origin = [usize; 3];
@@ -83,7 +86,13 @@ impl Rows for Gather<'_> {
             let (run, after) = rest.split_at_mut(count.min(range.end - at));
             if inside {
                 let pixel = (image * self.shape.height + source_y) * self.shape.width + source_x;
-                run.copy_from_slice(&self.source[pixel * channels + channel..][..run.len()]);
+                let found = &self.source[pixel * channels + channel..][..run.len()];
+                if run.len() < SHORT {
+                    // Cheaper than a call.
+                    run.iter_mut().zip(found).for_each(|(to, from)| *to = *from);
+                } else {
+                    run.copy_from_slice(found);
+                }
             } else {
                 run.fill(0.0);
             }
@@ -228,7 +237,8 @@ pub(crate) fn input_gradient(
 /// Floats of workspace that [`weight_gradient`] needs.
 pub(crate) fn weight_gradient_workspace_len(pool: &Pool, precision: Precision, geometry: &Geometry) -> usize {
     let rows = geometry.images * geometry.target.positions();
-    outer_workspace_len(pool.isa(), precision, rows, geometry.target.channels)
+    let depth = geometry.kernel[0] * geometry.kernel[1] * geometry.source.channels;
+    outer_workspace_len(pool.isa(), precision, rows, [depth, geometry.target.channels])
 }
 
 /// `d_weights (=|+=) transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`;

@@ -277,7 +277,8 @@ mod tests {
                 let mut workspace = vec![f32::NAN; workspace_len(&pool, precision, &geometry)];
                 let start = numbers.vector(weights.len());
                 let mut actual = start.clone();
-                weight_gradient(&pool, precision, &geometry, &source, &d_target, &mut workspace, &mut actual);
+                let (work, into) = (&mut workspace, (&mut actual[..], Store::Add));
+                weight_gradient(&pool, precision, &geometry, &source, &d_target, work, into);
                 let expected: Vec<f32> = d_weights.iter().zip(&start).map(|(a, b)| a + b).collect();
                 assert_near(precision, &actual, &expected, &format!("weight gradient, {what}"));
             }

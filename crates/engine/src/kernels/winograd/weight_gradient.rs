@@ -6,7 +6,7 @@
 
 use super::tiles::{self, PLANES, Patch, Planes, Tiles};
 use super::transform;
-use crate::gemm::{Panels, Registers, Vector, by_vector, depth_major_product};
+use crate::gemm::{Panels, Registers, Store, Vector, by_vector, depth_major_product};
 use crate::kernels::Geometry;
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
@@ -65,7 +65,7 @@ pub(crate) fn workspace_len(pool: &Pool, precision: Precision, geometry: &Geomet
     section.sources_len() + section.gradients.len() + PLANES * section.sums_stride
 }
 
-/// `d_weights += ` the gradient with respect to the filters.
+/// `d_weights (=|+=)` the gradient with respect to the filters.
 ///
 /// # Shapes
 /// `source` `[images, height, width, in]`, `d_target` `[images, height, width, out]`, `d_weights`
@@ -80,7 +80,7 @@ pub(crate) fn weight_gradient(
     source: &[f32],
     d_target: &[f32],
     workspace: &mut [f32],
-    d_weights: &mut [f32],
+    (d_weights, store): (&mut [f32], Store),
 ) {
     let arithmetic = (pool.isa(), precision);
     let section = Section::new(pool, precision, geometry);
@@ -126,7 +126,7 @@ pub(crate) fn weight_gradient(
             }
         });
     }
-    merge(pool, &section, [inputs, outputs], sums, d_weights);
+    merge(pool, &section, [inputs, outputs], sums, (d_weights, store));
 }
 
 /// Transforms the `count` tiles from `start` on of both maps.
@@ -166,8 +166,14 @@ fn spread(
     });
 }
 
-/// Adds the filters' gradient to `d_weights`.
-fn merge(pool: &Pool, section: &Section, channels: [usize; 2], sums: &[f32], d_weights: &mut [f32]) {
+/// Transforms the sums back into the filters' gradient.
+fn merge(
+    pool: &Pool,
+    section: &Section,
+    channels: [usize; 2],
+    sums: &[f32],
+    (d_weights, store): (&mut [f32], Store),
+) {
     /// Inputs in a task.
     const INPUTS: usize = 32;
     let d_weights = Shared::new(d_weights);
@@ -175,14 +181,14 @@ fn merge(pool: &Pool, section: &Section, channels: [usize; 2], sums: &[f32], d_w
         let rows = [task * INPUTS, ((task + 1) * INPUTS).min(channels[0])];
         let target = d_weights;
         #[expect(unsafe_code, reason = "transforms whole vectors")]
-        // SAFETY: each task adds to the weights of its own inputs.
+        // SAFETY: each task writes the weights of its own inputs.
         unsafe {
             by_vector!(
                 pool.isa(),
                 merge_rows,
                 (
                     section: &Section, channels: [usize; 2], rows: [usize; 2], sums: &[f32],
-                    target: Shared<'_, f32>
+                    target: Shared<'_, f32>, store: Store
                 )
             );
         }
@@ -197,6 +203,7 @@ unsafe fn merge_rows<V: Vector>(
     rows: [usize; 2],
     sums: &[f32],
     target: Shared<'_, f32>,
+    store: Store,
 ) {
     for row in rows[0]..rows[1] {
         for column in (0..outputs).step_by(V::LANES) {
@@ -216,7 +223,8 @@ unsafe fn merge_rows<V: Vector>(
                 for (tap, value) in filter.as_flattened().iter().enumerate() {
                     let place = (tap * inputs + row) * outputs + column;
                     let target = target.range(place..place + lanes);
-                    V::load_some(target).add(*value).store_some(target);
+                    let value = if store == Store::Add { V::load_some(target).add(*value) } else { *value };
+                    value.store_some(target);
                 }
             }
         }
