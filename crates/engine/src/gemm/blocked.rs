@@ -4,14 +4,14 @@ use super::tile::{self, BLOCK, Layout, MAX_ROWS, Registers, Tile};
 use crate::isa::Isa;
 use crate::precision::Precision;
 
-/// `target[row][..] = sum over k of left[row][k] * panel[k][..]` for whole tiles of rows.
+/// `target[row][..] = sum over k of left[row][k] * panel[k][..]` for whole and half tiles of rows.
 ///
 /// # Shapes
 /// `left` `[depth / BLOCK, all, BLOCK]` of which the first `rows` count, `panel` `[depth, width]`, `target`
 /// `[rows, width]`.
 ///
 /// # Panics
-/// When `rows` is no whole number of tiles, `width` neither one nor two vectors, or a slice is too short.
+/// When `rows` is no whole number of halves of tiles, `width` neither one nor two vectors, or a slice is too short.
 pub(crate) fn blocked_product(
     (isa, precision): (Isa, Precision),
     left: &[f32],
@@ -23,7 +23,7 @@ pub(crate) fn blocked_product(
 ) {
     let stride = all * BLOCK;
     assert!(rows <= all, "{rows} rows of {all}");
-    assert_eq!(rows % Registers::of(isa).rows, 0, "whole tiles of rows");
+    assert_eq!(rows % Registers::of(isa).half(), 0, "halves of tiles of rows");
     assert!(depth > 0 && left.len() >= depth.div_ceil(BLOCK) * stride, "left side of {rows} x {depth}");
     tiles(
         (isa, precision),
@@ -38,13 +38,13 @@ pub(crate) fn blocked_product(
     );
 }
 
-/// `target[column][..] (=|+=) sum over k of left[k][column] * panel[k][..]` for whole tiles of columns.
+/// `target[column][..] (=|+=) sum over k of left[k][column] * panel[k][..]` for whole and half tiles of columns.
 ///
 /// # Shapes
 /// `left` `[depth, stride]` of which `columns` count, `panel` `[depth, width]`, `target` `[columns, width]`.
 ///
 /// # Panics
-/// When `columns` is no whole number of tiles, `width` neither one nor two vectors, or a slice is too short.
+/// When `columns` is no whole number of halves of tiles, `width` neither one nor two vectors, or a slice is too short.
 #[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
 pub(crate) fn depth_major_product(
     (isa, precision): (Isa, Precision),
@@ -57,7 +57,7 @@ pub(crate) fn depth_major_product(
     target: &mut [f32],
     accumulate: bool,
 ) {
-    assert_eq!(columns % Registers::of(isa).rows, 0, "whole tiles of columns");
+    assert_eq!(columns % Registers::of(isa).half(), 0, "halves of tiles of columns");
     assert!(depth > 0 && left.len() >= (depth - 1) * stride + columns, "left side of {depth} x {columns}");
     tiles(
         (isa, precision),
@@ -99,10 +99,12 @@ fn tiles(
         c: std::ptr::null_mut(),
         c_rows: std::array::from_fn::<usize, MAX_ROWS, _>(|row| row * width),
         accumulate,
+        half: false,
     };
     for (target, top) in
-        target[..rows * width].chunks_exact_mut(registers.rows * width).zip((0..rows).step_by(registers.rows))
+        target[..rows * width].chunks_mut(registers.rows * width).zip((0..rows).step_by(registers.rows))
     {
+        tile.half = top + registers.rows > rows;
         tile.a = left[top * row_step..].as_ptr();
         tile.c = target.as_mut_ptr();
         // SAFETY: an Isa that reaches a kernel is available; the callers checked the left side, and the

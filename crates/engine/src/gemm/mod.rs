@@ -643,8 +643,9 @@ fn write_tile(
         c: std::ptr::null_mut(),
         c_rows: [0; MAX_ROWS],
         accumulate,
+        half: rows <= registers.half(),
     };
-    if rows == registers.rows && panel.columns == panel.width {
+    if (rows == registers.rows || rows == registers.half()) && panel.columns == panel.width {
         let mut last = 0;
         for (row, offset) in tile.c_rows.iter_mut().take(rows).enumerate() {
             *offset = place(row);

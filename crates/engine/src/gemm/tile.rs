@@ -44,6 +44,8 @@ pub(super) struct Tile {
     /// Offset of each row of the tile from `c`.
     pub(super) c_rows: [usize; MAX_ROWS],
     pub(super) accumulate: bool,
+    /// Whether the tile has half the rows of a whole one.
+    pub(super) half: bool,
 }
 
 /// The size of an instruction set's tile.
@@ -56,6 +58,11 @@ pub(crate) struct Registers {
 }
 
 impl Registers {
+    /// Rows of half a tile, for where fewer than a whole one's are left: so few registers take more than half the time.
+    pub(crate) const fn half(&self) -> usize {
+        self.rows / 2
+    }
+
     /// The tile whose accumulators fill the registers of `isa`.
     pub(crate) const fn of(isa: Isa) -> Registers {
         match isa {
@@ -200,25 +207,34 @@ mod kernels {
         }
     }
 
+    /// # Safety
+    /// As [`multiply_blocks`].
+    #[inline(always)]
+    unsafe fn by_half<V: Vector, F: Format<V>, const ROWS: usize, const HALF: usize>(tile: &Tile) {
+        const { assert!(2 * HALF == ROWS) };
+        // SAFETY: the same promise is passed on.
+        unsafe { if tile.half { dispatch::<V, F, HALF>(tile) } else { dispatch::<V, F, ROWS>(tile) } }
+    }
+
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
     fn avx2<F: Format<std::arch::x86_64::__m256>>(tile: &Tile) {
         // SAFETY: this function is only reached with the instruction set; `run`'s caller promises the pointers.
-        unsafe { dispatch::<std::arch::x86_64::__m256, F, 6>(tile) }
+        unsafe { by_half::<std::arch::x86_64::__m256, F, 6, 3>(tile) }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     fn avx512<F: Format<std::arch::x86_64::__m512>>(tile: &Tile) {
         // SAFETY: as above.
-        unsafe { dispatch::<std::arch::x86_64::__m512, F, 14>(tile) }
+        unsafe { by_half::<std::arch::x86_64::__m512, F, 14, 7>(tile) }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
     fn avx512_bf16(tile: &Tile) {
         // SAFETY: as above.
-        unsafe { dispatch::<std::arch::x86_64::__m512, super::super::format::NativePairs, 14>(tile) }
+        unsafe { by_half::<std::arch::x86_64::__m512, super::super::format::NativePairs, 14, 7>(tile) }
     }
 
     /// Computes `tile`.
@@ -239,8 +255,8 @@ mod kernels {
                 (Isa::Avx512, Precision::Bf16) => avx512::<Pairs>(tile),
                 #[cfg(target_arch = "x86_64")]
                 (Isa::Avx512Bf16 | Isa::Amx, Precision::Bf16) => avx512_bf16(tile),
-                (_, Precision::F32) => dispatch::<[f32; 8], Floats, 4>(tile),
-                (_, Precision::Bf16) => dispatch::<[f32; 8], Pairs, 4>(tile),
+                (_, Precision::F32) => by_half::<[f32; 8], Floats, 4, 2>(tile),
+                (_, Precision::Bf16) => by_half::<[f32; 8], Pairs, 4, 2>(tile),
             }
         }
     }

@@ -54,7 +54,7 @@ impl Algorithm {
     ///
     /// Counted in multiply-adds for each pair of an input and an output channel. The definition takes one for
     /// each of nine taps and each output position. Minimal filtering takes one for each of 36 elements and each
-    /// tile, whose number is rounded up to whole tiles of registers; but its filters are four times larger.
+    /// tile, whose number is rounded up to halves of tiles of registers; but its filters are four times larger.
     /// Measured with AVX-512, to read an element costs as much as 35 multiply-adds where all filters come from
     /// memory, in bf16, whose multiply-adds take half the time, as much as 70; so does to transform it first in f32.
     /// With few channels the transforms of activations, which
@@ -72,7 +72,7 @@ impl Algorithm {
             (Weights::Fixed, Precision::F32) => 35,
             (Weights::Fixed, Precision::Bf16) | (Weights::Changing, _) => 70,
         };
-        let rows = |count: usize| count.next_multiple_of(Registers::of(pool.isa()).rows);
+        let rows = |count: usize| count.next_multiple_of(Registers::of(pool.isa()).half());
         let filtering = 36 * (rows(winograd::count_tiles(geometry)) + element);
         let definition = 9 * (rows(geometry.images * geometry.target.positions()) + element);
         if filtering < definition { Algorithm::Winograd } else { Algorithm::Direct }

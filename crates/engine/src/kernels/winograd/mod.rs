@@ -114,7 +114,7 @@ pub(crate) fn convolve(
     let taken = |block: usize| block * each..((block + 1) * each).min(count);
     let finish = |block: usize, index: usize, spread: &[f32], products: &mut [f32]| {
         // The last block may have fewer tiles of registers.
-        let rows = taken(block).len().next_multiple_of(Registers::of(isa).rows);
+        let rows = taken(block).len().next_multiple_of(Registers::of(isa).half());
         multiply_panel(pool, rows, layout, spread, shape, filters, index, products, stride);
         let panel = panels.panel(index);
         let columns = panel.first_column..panel.first_column + panel.columns;

@@ -28,7 +28,7 @@ struct Section {
     panels: Panels,
     /// Transforms of gradients, panels of `[tiles, outputs]`.
     gradients: Planes,
-    /// Inputs, in whole tiles of registers.
+    /// Inputs, in halves of tiles of registers.
     rows: usize,
     /// Floats between the sums of two planes, panels of `[rows, width]`.
     sums_stride: usize,
@@ -42,7 +42,7 @@ impl Section {
         let most = together * (SECTION_FLOATS / (PLANES * (inputs + outputs))).max(LEAST_TILES);
         let tiles = count.div_ceil(count.div_ceil(most)).next_multiple_of(together);
         let panels = Panels::of_words(pool.isa(), tiles / together, outputs);
-        let rows = inputs.next_multiple_of(Registers::of(pool.isa()).rows);
+        let rows = inputs.next_multiple_of(Registers::of(pool.isa()).half());
         Section {
             tiles,
             sources: Planes::rows(precision, tiles, inputs),
