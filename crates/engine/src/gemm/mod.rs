@@ -762,20 +762,18 @@ mod tests {
                         expected[k * columns + column] = sum as f32;
                     }
                 }
-                let mut c = vec![f32::NAN; depth * columns];
-                let mut workspace =
-                    vec![f32::NAN; outer_workspace_len(isa, precision, rows, [depth, columns])];
-                outer_product(
-                    &pool,
-                    precision,
-                    &Dense::new(&a, depth),
-                    &start,
-                    columns,
-                    &mut workspace,
-                    &mut c,
-                    Store::Replace,
-                );
-                assert_close(&c, &expected, rows);
+                let before = numbers.vector(depth * columns);
+                for store in [Store::Replace, Store::Add] {
+                    let mut c = before.clone();
+                    let mut workspace =
+                        vec![f32::NAN; outer_workspace_len(isa, precision, rows, [depth, columns])];
+                    let (rows_of_a, work) = (&Dense::new(&a, depth), &mut workspace);
+                    outer_product(&pool, precision, rows_of_a, &start, columns, work, &mut c, store);
+                    if store == Store::Add {
+                        expected.iter_mut().zip(&before).for_each(|(sum, before)| *sum += before);
+                    }
+                    assert_close(&c, &expected, rows);
+                }
             }
         }
     }

@@ -110,7 +110,9 @@ fn chains() -> Network {
         ("last_norm", NORM, &["third"]),
         ("last_prelu", PRELU, &["last_norm"]),
         ("last", Op::Add, &["last_prelu", "third"]),
-        ("wide", pointwise(6), &["last"]),
+        ("start_norm", NORM, &["last"]),
+        ("start_prelu", PRELU, &["start_norm"]),
+        ("wide", pointwise(6), &["start_prelu"]),
         ("wide_norm", NORM, &["wide"]),
         ("wide_prelu", PRELU, &["wide_norm"]),
         ("strided", convolution(6, 2, 6, false), &["wide_prelu"]),
@@ -150,7 +152,7 @@ fn normalisations_are_left_to_their_readers() {
     let plan = TrainingPlan::new(&pool, &network, BATCH).unwrap();
     let left = network.nodes.iter().zip(&plan.nodes).filter(|(_, planned)| planned.left_to.is_some());
     let left: Vec<&str> = left.map(|(node, _)| &node.name[..]).collect();
-    assert_eq!(left, ["expand_norm", "depthwise_norm", "wide_norm", "strided_norm"]);
+    assert_eq!(left, ["expand_norm", "depthwise_norm", "start_norm", "wide_norm", "strided_norm"]);
     let pending = network.nodes.iter().zip(&plan.nodes).filter(|(_, planned)| planned.pending.is_some());
     let pending: Vec<&str> = pending.map(|(node, _)| &node.name[..]).collect();
     let walked = ["expand_norm", "project_norm", "wide_norm", "strided_norm", "deep_norm"];
