@@ -100,7 +100,7 @@ impl Geometry {
     /// Target rows before and after one that its own source rows are read by.
     fn reach(&self) -> [usize; 2] {
         let before = (self.kernel[0] - 1).saturating_sub(self.padding) / self.stride;
-        [before, (self.stride - 1 + self.padding) / self.stride]
+        [before, self.padding.div_ceil(self.stride)]
     }
 
     /// The target rows that read the source rows of target row `row`, and the row itself.
