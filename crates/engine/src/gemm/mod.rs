@@ -31,7 +31,8 @@ use format::{pack_row, pack_two};
 use words::PANEL;
 
 use crate::amx;
-use crate::isa::{Isa, by_isa};
+use crate::isa::Isa;
+use crate::kernels::pointwise;
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
 
@@ -317,15 +318,9 @@ pub(crate) fn merge_parts(pool: &Pool, parts: &[f32], target: &mut [f32], store:
             target.fill(0.0);
         }
         for part in parts.chunks_exact(width) {
-            let part = &part[index * CHUNK..][..target.len()];
-            by_isa!(pool.isa(), add_elements, (part: &[f32], target: &mut [f32]));
+            pointwise::accumulate_elements(pool.isa(), &part[index * CHUNK..][..target.len()], target);
         }
     });
-}
-
-#[inline(always)]
-fn add_elements(part: &[f32], target: &mut [f32]) {
-    target.iter_mut().zip(part).for_each(|(target, part)| *target += part);
 }
 
 /// How the left side of a [`transposed_product`] lies: row after row of words, or for AMX element after element.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::batch_norm::{self, Rectified};
 use super::epilogue::{self, After};
-use crate::gemm::Rows;
+use crate::gemm::{Rows, Store};
 use crate::isa::Isa;
 
 /// The input of a layer, `[rows, channels]`.
@@ -30,7 +30,24 @@ impl<'a> From<&'a [f32]> for Activations<'a> {
     }
 }
 
+impl<'a> Activations<'a> {
+    /// The normalisation before them that waits for the sums of their gradient, if that is stored at all.
+    ///
+    /// # Panics
+    /// When a gradient is added to whose sums are awaited: what is there already would be missing in them.
+    pub(crate) fn awaiting_sums(&self, gradient: Option<Store>) -> Option<Before<'a>> {
+        let before = self.before.filter(|_| gradient.is_some());
+        assert!(before.is_none() || gradient == Some(Store::Replace), "sums of a gradient that is not whole");
+        before
+    }
+}
+
 impl Before<'_> {
+    /// Floats of the sums of [`Before::add_sums`].
+    pub(crate) fn sums_len(&self) -> usize {
+        3 * self.mean.len()
+    }
+
     /// `target = rectified(source)`, some whole rows.
     ///
     /// # Panics

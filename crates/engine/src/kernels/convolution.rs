@@ -195,7 +195,7 @@ pub(crate) fn is_dense(pool: &Pool, method: Method, geometry: &Geometry) -> bool
 pub(crate) fn gradients_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
     let precision = method.precision;
     match method.algorithm {
-        Algorithm::Direct if dense::applies(pool.isa(), precision, geometry) => {
+        Algorithm::Direct if is_dense(pool, method, geometry) => {
             dense::workspace_len(pool.isa(), precision, geometry)
         }
         Algorithm::Direct => {
@@ -217,14 +217,14 @@ pub(crate) fn gradients_workspace_len(pool: &Pool, method: Method, geometry: &Ge
 /// `d_weights (=|+=) transposed source * d_target`, the gradient with respect to the weights, and, where it is wanted,
 /// `d_source (=|+=) d_target * transposed weights`, that with respect to the activations.
 ///
-/// A gradient that is pending in a normalisation after this is written on the way, see [`is_dense`]; so are the activations where a
-/// normalisation comes before them, and what is returned then is as in [`dense::gradients`].
+/// A gradient that is pending in a normalisation after this is written on the way, see [`is_dense`]; so are the
+/// activations where a normalisation comes before them, and what is returned then is as in [`dense::gradients`].
 ///
 /// # Shapes
 /// `weights` and `d_weights` `[taps, in, out]`; `workspace` is [`gradients_workspace_len`] floats.
 ///
 /// # Panics
-/// When a gradient is pending that is not taken, or a length does not fit.
+/// When a normalisation before or after is not taken, or a length does not fit.
 #[expect(clippy::too_many_arguments, reason = "two gradients have this many operands")]
 pub(crate) fn gradients(
     pool: &Pool,
@@ -239,8 +239,6 @@ pub(crate) fn gradients(
     d_weights: (&mut [f32], Store),
     d_source: Option<(&mut [f32], Store)>,
 ) -> Option<usize> {
-    let alone = pending.is_none() && source.before.is_none();
-    assert!(alone || is_dense(pool, method, geometry), "a normalisation beside {geometry:?}");
     let precision = method.precision;
     if is_dense(pool, method, geometry) {
         return dense::gradients(
@@ -248,6 +246,7 @@ pub(crate) fn gradients(
             d_source,
         );
     }
+    assert!(pending.is_none() && source.before.is_none(), "a normalisation beside {geometry:?}");
     let source = source.values;
     match method.algorithm {
         Algorithm::Direct => {

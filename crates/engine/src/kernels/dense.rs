@@ -84,9 +84,7 @@ pub(crate) fn gradients(
         transposed.pack_transposed(pool, weights, &[0], panels);
         (Shared::new(d_source), store)
     });
-    let summed = source.before.filter(|_| d_source.is_some());
-    let is_whole = d_source.as_ref().is_none_or(|(_, store)| *store == Store::Replace);
-    assert!(summed.is_none() || is_whole, "sums of a gradient that is not whole");
+    let summed = source.awaiting_sums(d_source.map(|(_, store)| store));
     let panels = &*panels;
     let (each, parts) = parts(isa, precision, geometry);
     let sums = &mut sums[..parts * d_weights.len()];
@@ -110,6 +108,7 @@ pub(crate) fn gradients(
         for start in (part * each..last).step_by(block) {
             let taken = start..(start + block).min(last);
             let range = taken.start * outputs..taken.end * outputs;
+            let source_range = taken.start * inputs..taken.end * inputs;
             let here = match pending {
                 None => &d_target[range],
                 Some(pending) => {
@@ -127,36 +126,40 @@ pub(crate) fn gradients(
                     product_rows(&dense, rows, (transposed, panels), group, packed, d_source, &place, store);
                 }
                 if let Some(before) = summed {
-                    let width = 3 * inputs;
-                    let range = taken.start * inputs..taken.end * inputs;
+                    let width = before.sums_len();
                     #[expect(unsafe_code, reason = "tasks share a tensor and a buffer")]
                     // SAFETY: these rows and the sums of this part are this task's alone.
                     let (sums, d_source) = unsafe {
-                        (before_sums.range(part * width..(part + 1) * width), d_source.range(range.clone()))
+                        (
+                            before_sums.range(part * width..(part + 1) * width),
+                            d_source.range(source_range.clone()),
+                        )
                     };
                     if start == part * each {
                         sums.fill(0.0);
                     }
-                    before.add_sums(isa, &source.values[range], d_source, sums);
+                    before.add_sums(isa, &source.values[source_range.clone()], d_source, sums);
                 }
             }
             let shape = Panels::new(isa, precision, taken.len(), outputs);
             (0..shape.count()).for_each(|index| shape.fill_panel(index, here, right));
-            // The source from these rows on.
-            let here = match source.before {
+            let from_here = match source.before {
                 None => &source.values[taken.start * inputs..],
                 Some(before) => {
-                    let range = taken.start * inputs..taken.end * inputs;
-                    before.write(isa, &source.values[range.clone()], &mut activated[..range.len()]);
+                    before.write(
+                        isa,
+                        &source.values[source_range.clone()],
+                        &mut activated[..source_range.len()],
+                    );
                     &*activated
                 }
             };
             let values = if precision == Precision::F32
-                && taken.len() * inputs + Registers::of(isa).rows <= here.len()
+                && source_range.len() + Registers::of(isa).rows <= from_here.len()
             {
-                here
+                from_here
             } else {
-                let rows = Dense::new(&here[..taken.len() * inputs], inputs);
+                let rows = Dense::new(&from_here[..source_range.len()], inputs);
                 for first in (0..inputs).step_by(MAX_ELEMENTS) {
                     let range = first..(first + MAX_ELEMENTS).min(inputs);
                     let left = &mut left[layout.place(first)..];

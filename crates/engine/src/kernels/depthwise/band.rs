@@ -24,13 +24,16 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> Band<'a> {
-    /// The last rows, as many as `rows` has room for.
+    /// The last rows of `len` floats, as many as `kept` has room for, or `all` where it has none.
     ///
     /// # Panics
-    /// When that is no power of two.
-    pub(super) fn last(rows: &'a mut [f32], len: usize) -> Band<'a> {
-        assert!(rows.len().is_multiple_of(len) && (rows.len() / len).is_power_of_two(), "rows of {len}");
-        Band::Last { rows, len, next: 0 }
+    /// When it has room for a number that is no power of two.
+    pub(super) fn new(all: &'a [f32], kept: &'a mut [f32], len: usize) -> Band<'a> {
+        if kept.is_empty() {
+            return Band::All(all);
+        }
+        assert!(kept.len().is_multiple_of(len) && (kept.len() / len).is_power_of_two(), "rows of {len}");
+        Band::Last { rows: kept, len, next: 0 }
     }
 
     /// Writes those of the rows `met` that have not been met.

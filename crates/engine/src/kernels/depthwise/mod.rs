@@ -79,8 +79,9 @@ pub(crate) fn forward(
     let each = count.div_ceil(column::PARTS);
     let moments = Shared::new(moments);
     pool.run(count.div_ceil(each), |index, scratch| {
-        let (origin, rows) = scratch.at_least(channels + sources_len(geometry)).split_at_mut(channels);
-        let mut sources = sources(geometry, source, rows);
+        let kept = kept_sources(geometry, source);
+        let (origin, kept) = scratch.at_least(channels + kept).split_at_mut(channels);
+        let mut sources = Band::new(source.values, kept, geometry.source.width * channels);
         #[expect(unsafe_code, reason = "tasks share a buffer")]
         // SAFETY: this part's moments belong to this task alone.
         let sums = unsafe { moments.range(index * 2 * channels..(index + 1) * 2 * channels) };
@@ -98,20 +99,11 @@ pub(crate) fn forward(
     Some(each * width)
 }
 
-/// Floats of the source rows that one target row meets, the rows rounded up to a power of two.
-fn sources_len(geometry: &Geometry) -> usize {
-    geometry.kernel[0].next_power_of_two() * geometry.source.width * geometry.source.channels
-}
-
-/// The source rows of a task, in `rows` where something comes before them.
-fn sources<'a>(geometry: &Geometry, source: Activations<'a>, rows: &'a mut [f32]) -> Band<'a> {
-    match source.before {
-        None => Band::All(source.values),
-        Some(_) => {
-            let len = geometry.source.width * geometry.source.channels;
-            Band::last(&mut rows[..sources_len(geometry)], len)
-        }
-    }
+/// Floats that a task keeps of the source: none where nothing comes before it, else the rows that one target row meets,
+/// rounded up to a power of two.
+fn kept_sources(geometry: &Geometry, source: Activations<'_>) -> usize {
+    let rows = source.before.map_or(0, |_| geometry.kernel[0].next_power_of_two());
+    rows * geometry.source.width * geometry.source.channels
 }
 
 /// Has the source rows in `sources` that target row `row` meets.
@@ -153,38 +145,30 @@ pub(crate) fn gradients(
         geometry.kernel[0] * geometry.kernel[1] * geometry.source.channels,
         "weights"
     );
-    let store = d_source.as_ref().map(|(_, store)| *store);
     let d_source = d_source.map(|(d_source, store)| {
         assert_eq!(d_source.len(), geometry.source_len(), "input gradient of {geometry:?}");
         (Shared::new(d_source), store)
     });
-    let summed = source.before.filter(|_| d_source.is_some());
-    assert!(summed.is_none() || store == Some(Store::Replace), "sums of a gradient that is not whole");
+    let summed = source.awaiting_sums(d_source.map(|(_, store)| store));
     let isa = pool.isa();
     let (taps, phases) = (geometry.taps(), geometry.phases());
     let (from, to) = (geometry.source, geometry.target);
     let channels = from.channels;
     let count = geometry.images * to.height;
     let (from_len, to_len) = (from.width * channels, to.width * channels);
-    let sums_width = 3 * channels;
+    let sums_width = summed.map_or(0, |before| before.sums_len());
     let (sums, partials) = partials.split_at_mut(column::PARTS * sums_width);
     let sums = Shared::new(sums);
     let parts = column::reduce_parts(pool, count, d_weights.len(), partials, |rows, partial, scratch| {
         let part = rows.start / column::rows_in_part(count);
-        let (kept, rest) = scratch
-            .at_least(sources_len(geometry) + targets_len(geometry))
-            .split_at_mut(sources_len(geometry));
-        let mut sources = sources(geometry, source, kept);
-        let mut targets = match pending {
-            None => Band::All(d_target),
-            Some(_) => Band::last(&mut rest[..targets_len(geometry)], to_len),
-        };
+        let kept = [kept_sources(geometry, source), kept_targets(geometry, pending)];
+        let (sources, targets) = scratch.at_least(kept.iter().sum()).split_at_mut(kept[0]);
+        let mut sources = Band::new(source.values, sources, from_len);
+        let mut targets = Band::new(d_target, targets, to_len);
         #[expect(unsafe_code, reason = "tasks share a buffer")]
         // SAFETY: this part's sums belong to this task alone.
         let sums = unsafe { sums.range(part * sums_width..(part + 1) * sums_width) };
-        if summed.is_some() {
-            sums.fill(0.0);
-        }
+        sums.fill(0.0);
         for row in rows {
             meet_sources(isa, geometry, source, &mut sources, row);
             if let Some(pending) = pending {
@@ -226,9 +210,11 @@ pub(crate) fn gradients(
     summed.map(|_| parts)
 }
 
-/// Floats of the target rows that the source rows of one target row read, the rows rounded up to a power of two.
-fn targets_len(geometry: &Geometry) -> usize {
-    geometry.most_rows_around().next_power_of_two() * geometry.target.width * geometry.target.channels
+/// Floats that a task keeps of the target's gradient: none where none is pending, else the rows that the source rows of one
+/// target row read, rounded up to a power of two.
+fn kept_targets(geometry: &Geometry, pending: Option<Pending<'_>>) -> usize {
+    let rows = pending.map_or(0, |_| geometry.most_rows_around().next_power_of_two());
+    rows * geometry.target.width * geometry.target.channels
 }
 
 /// As [`weight_row`], by the vectors of `isa`.
