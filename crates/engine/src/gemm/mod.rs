@@ -21,7 +21,7 @@ pub(crate) use blocked::{blocked_product, depth_major_product};
 pub(crate) use format::NativePairs;
 pub(crate) use format::{APART, Floats, Format, Pairs, across, along, by_format};
 pub(crate) use panels::{Panel, Panels};
-use tile::{A_STRIDE, Layout, MAX_ROWS, Tile};
+use tile::{A_STRIDE, Layout, MAX_FLOATS, MAX_ROWS, Piece, Tile};
 pub(crate) use tile::{BLOCK, Registers};
 pub(crate) use vector::{MAX_LANES, Vector, by_vector};
 
@@ -107,7 +107,7 @@ pub(crate) enum Store {
     Add,
 }
 
-/// Words of depth in a block: its panel of B, 384 x 32 words, stays in the first-level cache.
+/// Words of depth in a block of A.
 const DEPTH_BLOCK: usize = 384;
 /// Tiles of rows in a block of A, which stays in the second-level cache.
 const TILES_IN_BLOCK: usize = 8;
@@ -153,6 +153,11 @@ pub(crate) const fn tile_rows(isa: Isa, precision: Precision) -> usize {
     if amx::multiplies(isa, precision) { amx::BLOCK } else { Registers::of(isa).rows }
 }
 
+/// Rows of which few leave no register without work.
+pub(crate) const fn row_granule(isa: Isa, precision: Precision) -> usize {
+    if amx::multiplies(isa, precision) { amx::BLOCK } else { Registers::of(isa).half() }
+}
+
 /// Rows that one call of [`product_rows`] takes at most.
 pub(crate) const fn row_block(isa: Isa, precision: Precision) -> usize {
     if amx::multiplies(isa, precision) { AMX_ROWS } else { Registers::of(isa).rows * TILES_IN_BLOCK }
@@ -177,7 +182,6 @@ pub(crate) fn product_rows(
 ) {
     assert_eq!(rows.depth(), shape.depth, "depth of the left and right side");
     let (isa, precision) = shape.arithmetic();
-    let registers = Registers::of(isa);
     let mut elements = [0.0; 2 * DEPTH_BLOCK];
     for depth in blocks(shape.depth, DEPTH_BLOCK * precision.per_word()) {
         let (words, first) = (precision.words(depth.len()), depth.start / precision.per_word());
@@ -195,7 +199,8 @@ pub(crate) fn product_rows(
         let accumulate = store == Store::Add || depth.start > 0;
         for index in group.clone() {
             let panel = shape.panel(index);
-            let b = &panels[panel.start + first * panel.width..][..words * panel.width];
+            let right = |panel: Panel| &panels[panel.start + first * panel.width..][..words * panel.width];
+            let b = right(panel);
             let place = |row: usize| place(taken.start + row) + panel.first_column;
             if amx::multiplies(isa, precision) {
                 for top in (0..taken.len()).step_by(amx::BLOCK) {
@@ -205,13 +210,15 @@ pub(crate) fn product_rows(
                 }
                 continue;
             }
-            for top in (0..taken.len()).step_by(registers.rows) {
-                let here = (taken.len() - top).min(registers.rows);
-                let left = Left { values: &packed[top * A_STRIDE..], layout: Layout::RowMajor, rows: here };
-                write_tile((isa, precision), &left, words, b, panel, target, accumulate, |row| {
-                    place(top + row)
-                });
-            }
+            let next = if index + 1 < group.end {
+                right(shape.panel(index + 1))
+            } else {
+                // The next block of depth of the first panel.
+                let panel = shape.panel(group.start);
+                &panels[panel.start + first * panel.width..][words * panel.width..]
+            };
+            let left = Left { values: packed, layout: Layout::RowMajor, rows: taken.len() };
+            write_tiles((isa, precision), left, (b, next), panel, target, accumulate, place);
         }
     }
 }
@@ -508,36 +515,26 @@ pub(crate) fn transposed_product(
     store: Store,
 ) {
     let (isa, precision) = shape.arithmetic();
-    let registers = Registers::of(isa);
-    for index in group {
+    let right = |panel: Panel| &panels[panel.start..][..shape.words() * panel.width];
+    for index in group.clone() {
         let panel = shape.panel(index);
-        let b = &panels[panel.start..][..shape.words() * panel.width];
+        let b = right(panel);
+        let place = |k: usize| place(k) + panel.first_column;
         if left.layout.by_element {
             for top in (0..left.columns).step_by(amx::BLOCK) {
                 let values = &left.values[left.layout.place(top)..];
                 let here = AmxLeft { values, stride: left.layout.stride(), words: shape.words() };
                 let rows = (left.columns - top).min(amx::BLOCK);
                 write_block(here, b, [rows, panel.columns], target, store == Store::Add, |row| {
-                    place(top + row) + panel.first_column
+                    place(top + row)
                 });
             }
             continue;
         }
-        for top in (0..left.columns).step_by(registers.rows) {
-            let here = (left.columns - top).min(registers.rows);
-            let layout = Layout::DepthMajor { stride: left.layout.stride() };
-            let left = Left { values: &left.values[top..], layout, rows: here };
-            write_tile(
-                (isa, precision),
-                &left,
-                shape.words(),
-                b,
-                panel,
-                target,
-                store == Store::Add,
-                |row| place(top + row) + panel.first_column,
-            );
-        }
+        let next = if index + 1 < group.end { right(shape.panel(index + 1)) } else { b };
+        let layout = Layout::DepthMajor { stride: left.layout.stride() };
+        let left = Left { values: left.values, layout, rows: left.columns };
+        write_tiles((isa, precision), left, (b, next), panel, target, store == Store::Add, place);
     }
 }
 
@@ -601,46 +598,73 @@ fn write_block(
     }
 }
 
-/// The rows of A that one tile reads.
+/// The rows of A that one tile, or all of a panel, read.
+#[derive(Clone, Copy)]
 struct Left<'a> {
     values: &'a [f32],
     layout: Layout,
     rows: usize,
 }
 
-/// Computes one tile, by way of a full-sized one on the stack where `rows` or the panel's columns are fewer.
-#[expect(unsafe_code, reason = "hands pointers to the register kernels")]
-#[expect(clippy::too_many_arguments, reason = "a tile has this many operands")]
-fn write_tile(
-    (isa, precision): (Isa, Precision),
-    left: &Left<'_>,
-    depth: usize,
-    b: &[f32],
+/// Computes all tiles of a panel, `b`, before `next` is read.
+fn write_tiles(
+    arithmetic: (Isa, Precision),
+    left: Left<'_>,
+    (b, next): (&[f32], &[f32]),
     panel: Panel,
     target: Shared<'_, f32>,
     accumulate: bool,
     place: impl Fn(usize) -> usize,
 ) {
-    let registers = Registers::of(isa);
-    let Left { values: a, layout, rows } = *left;
+    let each = Registers::of(arithmetic.0).rows_of(panel.vectors);
+    for piece in Piece::all(b, panel.width, next) {
+        let accumulate = accumulate || piece.start > 0;
+        let tiles = left.rows.div_ceil(each);
+        let depth = piece.b.len() / panel.width;
+        for (index, top) in (0..left.rows).step_by(each).enumerate() {
+            let values = &left.values[left.layout.offset(top, piece.start)..];
+            let here = Left { values, rows: (left.rows - top).min(each), ..left };
+            let ahead = piece.ahead(index, tiles, depth);
+            write_tile(arithmetic, here, (piece.b, ahead), panel, target, accumulate, |row| place(top + row));
+        }
+    }
+}
+
+/// Computes one tile, by way of a full-sized one on the stack where its rows or the panel's columns
+/// are fewer.
+#[expect(unsafe_code, reason = "hands pointers to the register kernels")]
+fn write_tile(
+    (isa, precision): (Isa, Precision),
+    left: Left<'_>,
+    (b, ahead): (&[f32], (*const f32, usize)),
+    panel: Panel,
+    target: Shared<'_, f32>,
+    accumulate: bool,
+    place: impl Fn(usize) -> usize,
+) {
+    let Left { values: a, layout, rows } = left;
+    let (whole, depth) = (Registers::of(isa).rows_of(panel.vectors), b.len() / panel.width);
+    let half = rows <= whole / 2;
+    let computed = if half { whole / 2 } else { whole };
     let reach = match layout {
-        Layout::RowMajor => (registers.rows - 1) * A_STRIDE + depth,
-        Layout::DepthMajor { stride } => (depth - 1) * stride + registers.rows,
-        Layout::Blocked { stride } => (depth - 1) / BLOCK * stride + registers.rows * BLOCK,
+        Layout::RowMajor => (computed - 1) * A_STRIDE + depth,
+        Layout::DepthMajor { stride } => (depth - 1) * stride + computed,
+        Layout::Blocked { stride } => (depth - 1) / BLOCK * stride + computed * BLOCK,
     };
-    assert!(a.len() >= reach && b.len() >= depth * panel.width, "tile reads past its operands");
+    assert!(a.len() >= reach, "tile reads past its left side");
     let mut tile = Tile {
         a: a.as_ptr(),
         layout,
         depth,
         b: b.as_ptr(),
+        ahead,
         vectors: panel.vectors,
         c: std::ptr::null_mut(),
         c_rows: [0; MAX_ROWS],
         accumulate,
-        half: rows <= registers.half(),
+        half,
     };
-    if (rows == registers.rows || rows == registers.half()) && panel.columns == panel.width {
+    if rows == computed && panel.columns == panel.width {
         let mut last = 0;
         for (row, offset) in tile.c_rows.iter_mut().take(rows).enumerate() {
             *offset = place(row);
@@ -653,7 +677,7 @@ fn write_tile(
         unsafe { tile::run(isa, precision, &tile) };
         return;
     }
-    let mut whole = [0.0f32; MAX_ROWS * 32];
+    let mut whole = [0.0f32; MAX_FLOATS];
     tile.c = whole.as_mut_ptr();
     tile.accumulate = false;
     for (row, offset) in tile.c_rows.iter_mut().enumerate() {

@@ -3,17 +3,16 @@
 use std::ops::Range;
 
 use super::format::{APART, pack_columns, pack_two};
-use super::tile::Registers;
-use super::vector::MAX_LANES;
+use super::tile::{MAX_WIDTH, Registers};
 use super::words::PANEL;
 use crate::amx;
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
 
-/// How a `depth x columns` matrix is cut into panels: each is `[depth][width]`, two vectors wide, the last one
-/// vector wide when its columns fit in that and no block of AMX takes both. In bf16 a row of a panel holds words, each of the elements of two rows
-/// of the matrix that are [`APART`] in a run of [`PANEL`].
+/// How a `depth x columns` matrix is cut into panels: each is `[depth][width]`, as wide as the widest tile of registers but
+/// for the last ones: two vectors wide or, when its columns fit in that and no block of AMX takes both, one. In bf16 a row of
+/// a panel holds words, each of the elements of two rows of the matrix that are [`APART`] in a run of [`PANEL`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panels {
     pub(crate) depth: usize,
@@ -51,9 +50,23 @@ impl Panels {
         Registers::of(self.isa).lanes
     }
 
+    fn by_amx(&self) -> bool {
+        amx::multiplies(self.isa, self.precision)
+    }
+
+    /// Vectors across the widest panels.
+    fn widest(&self) -> usize {
+        if self.by_amx() { amx::BLOCK / self.lanes() } else { Registers::of(self.isa).vectors }
+    }
+
     /// Columns of which a panel's width is a multiple.
     fn granule(&self) -> usize {
-        if amx::multiplies(self.isa, self.precision) { amx::BLOCK } else { self.lanes() }
+        if self.by_amx() { amx::BLOCK } else { self.lanes() }
+    }
+
+    /// Vectors of the columns of all panels.
+    fn vectors(&self) -> usize {
+        self.columns.next_multiple_of(self.granule()) / self.lanes()
     }
 
     /// Words in a column.
@@ -62,7 +75,8 @@ impl Panels {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.columns.div_ceil(2 * self.lanes())
+        let (vectors, widest) = (self.vectors(), self.widest());
+        vectors / widest + (vectors % widest).div_ceil(2)
     }
 
     /// Floats of all panels.
@@ -71,16 +85,28 @@ impl Panels {
     }
 
     pub(crate) fn panel(&self, index: usize) -> Panel {
-        let lanes = self.lanes();
-        let first_column = index * 2 * lanes;
-        let columns = (self.columns - first_column).min(2 * lanes);
-        let vectors = columns.next_multiple_of(self.granule()) / lanes;
-        Panel { start: self.words() * first_column, vectors, width: vectors * lanes, first_column, columns }
+        let (lanes, all, widest) = (self.lanes(), self.vectors(), self.widest());
+        let (first, vectors) = match index.checked_sub(all / widest) {
+            None => (index * widest, widest),
+            Some(narrow) => {
+                let first = all / widest * widest + 2 * narrow;
+                (first, (all - first).min(2))
+            }
+        };
+        let (first_column, width) = (first * lanes, vectors * lanes);
+        let columns = (self.columns - first_column).min(width);
+        Panel { start: self.words() * first_column, vectors, width, first_column, columns }
     }
 
     /// The panel that holds `column`.
     pub(crate) fn panel_of(&self, column: usize) -> Panel {
-        self.panel(column / (2 * self.lanes()))
+        let (vector, widest) = (column / self.lanes(), self.widest());
+        let whole = self.vectors() / widest;
+        self.panel(if vector < whole * widest {
+            vector / widest
+        } else {
+            whole + (vector - whole * widest) / 2
+        })
     }
 
     /// Rearranges the row-major `matrix`, `[depth][columns]`, into `panels`.
@@ -145,7 +171,7 @@ impl Panels {
             rows_of(0..self.depth, words);
             return;
         }
-        let mut run = [0.0; PANEL * 2 * MAX_LANES];
+        let mut run = [0.0; PANEL * MAX_WIDTH];
         let run = &mut run[..PANEL * panel.width];
         for (index, words) in words.chunks_exact_mut(APART * panel.width).enumerate() {
             let rows = index * PANEL..((index + 1) * PANEL).min(self.depth);

@@ -11,7 +11,13 @@ pub(super) const A_STRIDE: usize = 400;
 pub(crate) const BLOCK: usize = 16;
 
 /// The greatest number of rows of any instruction set's tile.
-pub(super) const MAX_ROWS: usize = 14;
+pub(super) const MAX_ROWS: usize = 12;
+
+/// The greatest number of columns of any tile.
+pub(super) const MAX_WIDTH: usize = 64;
+
+/// The greatest number of floats of any tile.
+pub(super) const MAX_FLOATS: usize = 384;
 
 /// How a block of A lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +36,52 @@ pub(super) enum Layout {
     },
 }
 
+impl Layout {
+    /// Where element `(row, k)` lies, `k` being the first of a block.
+    pub(super) const fn offset(self, row: usize, k: usize) -> usize {
+        match self {
+            Layout::RowMajor => row * A_STRIDE + k,
+            Layout::DepthMajor { stride } => row + k * stride,
+            Layout::Blocked { stride } => k / BLOCK * stride + row * BLOCK,
+        }
+    }
+}
+
+/// Words of a piece of a panel of B that stays in the first-level cache for all tiles of rows, beside the one after it.
+const PIECE: usize = 64 * 96;
+
+/// A piece of a panel of B, and what is read after it.
+#[derive(Clone, Copy)]
+pub(super) struct Piece<'a> {
+    /// Its first step in depth.
+    pub(super) start: usize,
+    /// `[depth][width]`
+    pub(super) b: &'a [f32],
+    next: &'a [f32],
+}
+
+impl<'a> Piece<'a> {
+    /// The pieces of a panel, of whole blocks of depth but for the last one; `next` is read after the panel.
+    pub(super) fn all(panel: &'a [f32], width: usize, next: &'a [f32]) -> impl Iterator<Item = Piece<'a>> {
+        let depth = panel.len() / width;
+        let each = depth.div_ceil(panel.len().div_ceil(PIECE)).next_multiple_of(BLOCK);
+        (0..depth).step_by(each).map(move |start| {
+            let end = (start + each).min(depth);
+            let after = if end < depth { &panel[end * width..] } else { next };
+            let b = &panel[start * width..end * width];
+            Piece { start, b, next: &after[..after.len().min(each * width)] }
+        })
+    }
+
+    /// Where tile `index` of `tiles` begins to fetch what is read next, and the floats on the way for each step in depth: all
+    /// tiles share it evenly, since a cache waits for few lines at once.
+    pub(super) fn ahead(&self, index: usize, tiles: usize, depth: usize) -> (*const f32, usize) {
+        let step = self.next.len().div_ceil(tiles * depth);
+        let start = index * depth * step;
+        (self.next.get(start..).unwrap_or(self.b).as_ptr(), step)
+    }
+}
+
 /// One tile of work: `C[row][column] = (accumulate ? C : 0) + sum over k of A[row][k] . B[k][column]`, where A and B
 /// hold words of a [`Precision`].
 pub(super) struct Tile {
@@ -38,7 +90,9 @@ pub(super) struct Tile {
     pub(super) depth: usize,
     /// `[depth][width]`, `width` being [`Registers::lanes`] times `vectors`.
     pub(super) b: *const f32,
-    /// Vectors across the tile: 1 or 2.
+    /// What is fetched for the next piece, and the floats from there on for each step in depth.
+    pub(super) ahead: (*const f32, usize),
+    /// Vectors across the tile: 1, 2 or, where [`Registers::vectors`] says so, 4.
     pub(super) vectors: usize,
     pub(super) c: *mut f32,
     /// Offset of each row of the tile from `c`.
@@ -51,24 +105,33 @@ pub(super) struct Tile {
 /// The size of an instruction set's tile.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Registers {
-    /// Rows of a tile.
+    /// Rows of a tile that is one or two vectors wide; of one four vectors wide half as many.
     pub(crate) rows: usize,
-    /// Floats in a vector; a tile is one or two vectors wide.
+    /// Floats in a vector.
     pub(crate) lanes: usize,
+    /// The most vectors across a tile.
+    pub(crate) vectors: usize,
 }
 
 impl Registers {
-    /// Rows of half a tile, for where fewer than a whole one's are left: so few registers take more than half the time.
+    /// Rows of a whole tile of so many vectors across.
+    pub(crate) const fn rows_of(&self, vectors: usize) -> usize {
+        if vectors > 2 { self.rows / 2 } else { self.rows }
+    }
+
+    /// Rows of which a block in scratch memory has a multiple: half a tile, for where fewer than a whole one's are left, so
+    /// few registers take more than half the time.
     pub(crate) const fn half(&self) -> usize {
         self.rows / 2
     }
 
-    /// The tile whose accumulators fill the registers of `isa`.
+    /// The tile whose accumulators fill the registers of `isa`. With 32 registers it is wide: one step in depth then loads
+    /// 10 vectors or numbers for 24 multiply-adds, where one of 12 rows and two vectors loads 14.
     pub(crate) const fn of(isa: Isa) -> Registers {
         match isa {
-            Isa::Portable => Registers { rows: 4, lanes: 8 },
-            Isa::Avx2 => Registers { rows: 6, lanes: 8 },
-            Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => Registers { rows: 14, lanes: 16 },
+            Isa::Portable => Registers { rows: 4, lanes: 8, vectors: 2 },
+            Isa::Avx2 => Registers { rows: 6, lanes: 8, vectors: 2 },
+            Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => Registers { rows: 12, lanes: 16, vectors: 4 },
         }
     }
 }
@@ -79,8 +142,7 @@ mod kernels {
     use super::super::vector::Vector;
     use super::{A_STRIDE, BLOCK, Isa, Layout, Precision, Tile};
 
-    /// Steps in depth before which a vector of B is fetched: panels that no other tile has just read come from the
-    /// last-level cache or from memory.
+    /// Steps in depth before which the left side is fetched.
     const AHEAD: usize = 16;
 
     /// A left side whose rows are `A_ROW` floats apart for [`BLOCK`] steps in depth, which `a_block` floats further are
@@ -103,12 +165,14 @@ mod kernels {
         // layout, B depth x width, and each row of C width floats.
         unsafe {
             let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
-            let (mut a, mut b) = (tile.a, tile.b);
+            let (mut a, mut b, (mut ahead, step_ahead)) = (tile.a, tile.b, tile.ahead);
             for _ in 0..tile.depth / BLOCK {
                 for k in 0..BLOCK {
                     if k < ROWS && A_ROW == BLOCK {
                         V::prefetch(a.wrapping_add(a_block + k * A_ROW));
                     }
+                    V::prefetch(ahead);
+                    ahead = ahead.wrapping_add(step_ahead);
                     step::<V, F, ROWS, VECTORS, A_ROW>(a.add(k), b.add(k * VECTORS * V::LANES), &mut sums);
                 }
                 a = a.add(a_block);
@@ -133,12 +197,14 @@ mod kernels {
         // SAFETY: as in `multiply_blocks`.
         unsafe {
             let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
-            let (mut a, mut b) = (tile.a, tile.b);
+            let (mut a, mut b, (mut ahead, step_ahead)) = (tile.a, tile.b, tile.ahead);
             for _ in 0..tile.depth {
                 V::prefetch(a.wrapping_add(AHEAD * a_depth));
+                V::prefetch(ahead);
                 step::<V, F, ROWS, VECTORS, 1>(a, b, &mut sums);
                 a = a.add(a_depth);
                 b = b.add(VECTORS * V::LANES);
+                ahead = ahead.wrapping_add(step_ahead);
             }
             write(tile, &sums);
         }
@@ -156,9 +222,6 @@ mod kernels {
     ) {
         // SAFETY: as in `multiply_blocks`.
         unsafe {
-            for vector in 0..VECTORS {
-                V::prefetch(b.wrapping_add((AHEAD * VECTORS + vector) * V::LANES));
-            }
             let columns: [V; VECTORS] = std::array::from_fn(|vector| V::load(b.add(vector * V::LANES)));
             for (row, sums) in sums.iter_mut().enumerate() {
                 let value = V::splat(*a.add(row * A_ROW));
@@ -193,48 +256,70 @@ mod kernels {
     /// # Safety
     /// As [`multiply_blocks`].
     #[inline(always)]
-    unsafe fn dispatch<V: Vector, F: Format<V>, const ROWS: usize>(tile: &Tile) {
+    unsafe fn by_layout<V: Vector, F: Format<V>, const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
         // SAFETY: the same promise is passed on.
         unsafe {
-            match (tile.layout, tile.vectors) {
-                (Layout::RowMajor, 1) => multiply_blocks::<V, F, ROWS, 1, A_STRIDE>(tile, BLOCK),
-                (Layout::RowMajor, _) => multiply_blocks::<V, F, ROWS, 2, A_STRIDE>(tile, BLOCK),
-                (Layout::DepthMajor { stride }, 1) => multiply_depths::<V, F, ROWS, 1>(tile, stride),
-                (Layout::DepthMajor { stride }, _) => multiply_depths::<V, F, ROWS, 2>(tile, stride),
-                (Layout::Blocked { stride }, 1) => multiply_blocks::<V, F, ROWS, 1, BLOCK>(tile, stride),
-                (Layout::Blocked { stride }, _) => multiply_blocks::<V, F, ROWS, 2, BLOCK>(tile, stride),
+            match tile.layout {
+                Layout::RowMajor => multiply_blocks::<V, F, ROWS, VECTORS, A_STRIDE>(tile, BLOCK),
+                Layout::DepthMajor { stride } => multiply_depths::<V, F, ROWS, VECTORS>(tile, stride),
+                Layout::Blocked { stride } => multiply_blocks::<V, F, ROWS, VECTORS, BLOCK>(tile, stride),
             }
         }
     }
 
+    /// A tile of one or two vectors.
+    ///
     /// # Safety
     /// As [`multiply_blocks`].
     #[inline(always)]
-    unsafe fn by_half<V: Vector, F: Format<V>, const ROWS: usize, const HALF: usize>(tile: &Tile) {
+    unsafe fn narrow<V: Vector, F: Format<V>, const ROWS: usize, const HALF: usize>(tile: &Tile) {
         const { assert!(2 * HALF == ROWS) };
         // SAFETY: the same promise is passed on.
-        unsafe { if tile.half { dispatch::<V, F, HALF>(tile) } else { dispatch::<V, F, ROWS>(tile) } }
+        unsafe {
+            match (tile.vectors, tile.half) {
+                (1, false) => by_layout::<V, F, ROWS, 1>(tile),
+                (1, true) => by_layout::<V, F, HALF, 1>(tile),
+                (_, false) => by_layout::<V, F, ROWS, 2>(tile),
+                (_, true) => by_layout::<V, F, HALF, 2>(tile),
+            }
+        }
+    }
+
+    /// A tile of one, two or four vectors of 32 registers.
+    ///
+    /// # Safety
+    /// As [`multiply_blocks`].
+    #[inline(always)]
+    unsafe fn wide<V: Vector, F: Format<V>>(tile: &Tile) {
+        // SAFETY: the same promise is passed on.
+        unsafe {
+            match (tile.vectors, tile.half) {
+                (4, false) => by_layout::<V, F, 6, 4>(tile),
+                (4, true) => by_layout::<V, F, 3, 4>(tile),
+                _ => narrow::<V, F, 12, 6>(tile),
+            }
+        }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
     fn avx2<F: Format<std::arch::x86_64::__m256>>(tile: &Tile) {
         // SAFETY: this function is only reached with the instruction set; `run`'s caller promises the pointers.
-        unsafe { by_half::<std::arch::x86_64::__m256, F, 6, 3>(tile) }
+        unsafe { narrow::<std::arch::x86_64::__m256, F, 6, 3>(tile) }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     fn avx512<F: Format<std::arch::x86_64::__m512>>(tile: &Tile) {
         // SAFETY: as above.
-        unsafe { by_half::<std::arch::x86_64::__m512, F, 14, 7>(tile) }
+        unsafe { wide::<std::arch::x86_64::__m512, F>(tile) }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
     fn avx512_bf16(tile: &Tile) {
         // SAFETY: as above.
-        unsafe { by_half::<std::arch::x86_64::__m512, super::super::format::NativePairs, 14, 7>(tile) }
+        unsafe { wide::<std::arch::x86_64::__m512, super::super::format::NativePairs>(tile) }
     }
 
     /// Computes `tile`.
@@ -255,8 +340,8 @@ mod kernels {
                 (Isa::Avx512, Precision::Bf16) => avx512::<Pairs>(tile),
                 #[cfg(target_arch = "x86_64")]
                 (Isa::Avx512Bf16 | Isa::Amx, Precision::Bf16) => avx512_bf16(tile),
-                (_, Precision::F32) => by_half::<[f32; 8], Floats, 4, 2>(tile),
-                (_, Precision::Bf16) => by_half::<[f32; 8], Pairs, 4, 2>(tile),
+                (_, Precision::F32) => narrow::<[f32; 8], Floats, 4, 2>(tile),
+                (_, Precision::Bf16) => narrow::<[f32; 8], Pairs, 4, 2>(tile),
             }
         }
     }

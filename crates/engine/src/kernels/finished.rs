@@ -3,13 +3,15 @@
 use super::batch_norm::{self, PartMoments};
 use super::column;
 use super::epilogue::Epilogue;
-use crate::gemm::{Panels, Rows, Store, packed_rows_len, product_rows, row_block, tile_rows};
+use crate::gemm::{Panels, Rows, Store, packed_rows_len, product_rows, row_block, row_granule};
 use crate::pool::{Pool, Shared};
 
 /// With fewer blocks of rows than this, a block's panels are shared among tasks, and none sees whole rows.
 const BLOCKS_OF_WHOLE_ROWS: usize = 8;
 /// Tasks for each thread where rows are few.
-const TASKS_OF_THREAD: usize = 4;
+const TASKS_OF_THREAD: usize = 2;
+/// Words of weights that stay in the second-level cache for all blocks of rows.
+const CACHED_WEIGHTS: usize = 128 * 1024;
 
 /// `target[row] = epilogue(sum over k of rows[row][k] * panels[k])` for every row; returns the rows in a part where
 /// `moments` are asked for.
@@ -34,12 +36,15 @@ pub(crate) fn product(
     let most = row_block(isa, precision);
     assert_eq!(target.len(), count * channels, "rows of the product");
     let moments = moments.filter(|_| count.div_ceil(most) >= BLOCKS_OF_WHOLE_ROWS);
-    // Few rows: smaller blocks, so that every thread has some; a row's sums are the same in any block.
+    // Few rows: tasks share them or, where the weights are more than a cache holds, the panels first, since then every
+    // weight is read once. A row's sums are the same in any block.
+    let wanted = TASKS_OF_THREAD * pool.threads();
     let block = match moments {
         Some(_) => most,
         None => {
-            let tile = tile_rows(isa, precision);
-            (count / (tile * TASKS_OF_THREAD * pool.threads())).max(1).saturating_mul(tile).min(most)
+            let sharing = if shape.len() > CACHED_WEIGHTS { shape.count() } else { 1 };
+            let blocks = wanted.div_ceil(sharing).max(count.div_ceil(most)).next_multiple_of(pool.threads());
+            count.div_ceil(blocks).next_multiple_of(row_granule(isa, precision)).min(most)
         }
     };
     let row_blocks = count.div_ceil(block);
@@ -58,7 +63,7 @@ pub(crate) fn product(
         taken
     };
     let Some(moments) = moments else {
-        let groups = (TASKS_OF_THREAD * pool.threads()).div_ceil(row_blocks.max(1)).clamp(1, shape.count());
+        let groups = wanted.div_ceil(row_blocks.max(1)).clamp(1, shape.count());
         pool.run(row_blocks * groups, |task, scratch| {
             let (index, group) = (task / groups, task % groups);
             let group = group * shape.count() / groups..(group + 1) * shape.count() / groups;

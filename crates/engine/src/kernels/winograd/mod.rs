@@ -17,7 +17,7 @@ pub(crate) use weight_gradient::{weight_gradient, workspace_len};
 use tiles::{Outputs, PLANES, Patch, Planes, Tiles};
 
 use super::Geometry;
-use crate::gemm::{BLOCK, Registers, Store, blocked_product};
+use crate::gemm::{BLOCK, Panels, Registers, Store, blocked_product};
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
 
@@ -31,9 +31,9 @@ pub(crate) fn count_tiles(geometry: &Geometry) -> usize {
     Tiles::new(geometry.images, geometry.target).count()
 }
 
-/// Words of transformed activations that a task keeps in the second-level cache, unless they are those of few
-/// tiles of registers.
-const BLOCK_FLOATS: usize = 144 * 1024;
+/// Words of transformed activations, and of their products with a panel of filters, that a task keeps in the second-level
+/// cache, unless they are those of few tiles of registers.
+const BLOCK_FLOATS: usize = 216 * 1024;
 /// Words of filters from which on memory rather than the last-level cache delivers them: then a task takes more
 /// tiles for each time that it reads them.
 const LARGE_FILTERS: usize = 4 * 1024 * 1024;
@@ -54,14 +54,18 @@ enum Tasks {
 
 impl Tasks {
     fn of(pool: &Pool, count: usize, from: usize, to: usize) -> Tasks {
-        let registers = Registers::of(pool.isa()).rows;
+        let granule = Registers::of(pool.isa()).half();
         let channels = from.next_multiple_of(BLOCK);
-        let each = count.next_multiple_of(registers);
+        let each = count.next_multiple_of(granule);
         if count <= FEW_TILES.0 && PLANES * count * channels <= FEW_TILES.1 {
-            return Tasks::Panels(each.min(TILES_OF_PANEL / registers * registers));
+            let panels = Panels::of_words(pool.isa(), from, to).count();
+            let blocks = count.div_ceil(TILES_OF_PANEL).max((2 * pool.threads()).div_ceil(panels));
+            return Tasks::Panels(count.div_ceil(blocks).next_multiple_of(granule));
         }
-        let least = if PLANES * channels * to > LARGE_FILTERS { 5 } else { 2 };
-        Tasks::Tiles(each.min((BLOCK_FLOATS / (PLANES * channels) / registers).max(least) * registers))
+        let least = if PLANES * channels * to > LARGE_FILTERS { 72 } else { 24 };
+        let width = to.min(64);
+        let most = (BLOCK_FLOATS / (PLANES * (channels + width))).max(least);
+        Tasks::Tiles(each.min(most / granule * granule))
     }
 }
 
@@ -167,12 +171,13 @@ fn multiply_panel(
     stride: usize,
 ) {
     let (panel, depth) = (shape.panels.panel(index), shape.panels.depth);
+    let right_of = |plane: usize| &filters[plane * shape.stride + panel.start..][..depth * panel.width];
     for plane in 0..PLANES {
         let left = &spread[plane * layout.stride..][..layout.stride];
-        let right = &filters[plane * shape.stride + panel.start..][..depth * panel.width];
+        let (right, next) = (right_of(plane), right_of((plane + 1) % PLANES));
         let target = &mut products[plane * stride..][..rows * panel.width];
         let arithmetic = (pool.isa(), shape.precision);
-        blocked_product(arithmetic, left, [layout.tiles(), rows], depth, right, panel.width, target);
+        blocked_product(arithmetic, left, [layout.tiles(), rows], depth, right, next, panel.width, target);
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::tiles::{self, PLANES, Patch, Planes, Tiles};
 use super::transform;
-use crate::gemm::{Panels, Registers, Store, Vector, by_vector, depth_major_product};
+use crate::gemm::{Panel, Panels, Registers, Store, Vector, by_vector, depth_major_product};
 use crate::kernels::Geometry;
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
@@ -107,9 +107,17 @@ pub(crate) fn weight_gradient(
         pool.run_chunks(sums, section.sums_stride, |plane, sums| {
             let left = &sources[plane * section.sources.stride..];
             let stride = inputs.next_multiple_of(16);
+            let right_of = |panel: &Panel| {
+                &gradients[plane * section.gradients.stride + panel.start..][..words * panel.width]
+            };
             for index in 0..section.panels.count() {
                 let panel = section.panels.panel(index);
-                let right = &gradients[plane * section.gradients.stride + panel.start..];
+                let right = right_of(&panel);
+                let next = if index + 1 < section.panels.count() {
+                    right_of(&section.panels.panel(index + 1))
+                } else {
+                    right
+                };
                 let sums = &mut sums[section.rows * panel.first_column..][..section.rows * panel.width];
                 let width = panel.width;
                 depth_major_product(
@@ -119,6 +127,7 @@ pub(crate) fn weight_gradient(
                     section.rows,
                     words,
                     right,
+                    next,
                     width,
                     sums,
                     start > 0,
