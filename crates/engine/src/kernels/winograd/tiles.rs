@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use net::Shape;
 
-use super::transform;
+use super::transform::{self, Square};
 use crate::gemm::{APART, BLOCK, Format, MAX_LANES, Panels, Vector, by_format, by_vector};
 use crate::isa::Isa;
 use crate::pool::Shared;
@@ -222,72 +222,98 @@ pub(super) fn spread(
     }
 }
 
-/// What stands for a vector of a pixel outside the image.
-static OUTSIDE: [f32; MAX_LANES] = [0.0; MAX_LANES];
+/// Channels for which the places of a tile's pixels are looked up once.
+const CHANNELS: usize = 512;
 
-/// Where the vectors of one pixel are: `start`, and that many channels on where `reach` is all ones.
+/// What stands for the channels of a pixel outside the image.
+static OUTSIDE: [f32; CHANNELS] = [0.0; CHANNELS];
+
+/// Where the channels from some first one on of a tile's pixels are.
 #[derive(Clone, Copy)]
-struct Pixel {
-    start: *const f32,
-    reach: usize,
-}
+struct Pixels<const SIZE: usize>([[*const f32; SIZE]; SIZE]);
 
-impl Pixel {
-    const OUTSIDE: Pixel = Pixel { start: OUTSIDE.as_ptr(), reach: 0 };
+impl<const SIZE: usize> Pixels<SIZE> {
+    const OUTSIDE: Pixels<SIZE> = Pixels([[OUTSIDE.as_ptr(); SIZE]; SIZE]);
 
-    /// Those of a tile's square.
+    /// Those of the square of `tile`.
     #[inline(always)]
-    fn of_square<const SIZE: usize>(
-        tiles: &Tiles,
-        tile: usize,
-        before: usize,
-        source: &[f32],
-    ) -> [[Pixel; SIZE]; SIZE] {
-        let mut pixels = [[Pixel::OUTSIDE; SIZE]; SIZE];
+    fn of(tiles: &Tiles, tile: usize, before: usize, source: &[f32], channel: usize) -> Pixels<SIZE> {
+        let mut pixels = Pixels::OUTSIDE;
         tiles.square::<SIZE>(tile, before, |row, column, offset| {
             if let Some(offset) = offset {
-                pixels[row][column] = Pixel { start: source[offset..].as_ptr(), reach: usize::MAX };
+                pixels.0[row][column] = source[offset + channel..].as_ptr();
             }
         });
         pixels
     }
 
+    /// Fetches what this tile reads and the one to its left does not.
+    ///
+    /// # Safety
+    /// The processor has `V`'s instruction set.
+    #[expect(unsafe_code, reason = "prefetches")]
     #[inline(always)]
-    fn channel(self, channel: usize) -> *const f32 {
-        self.start.wrapping_add(channel & self.reach)
+    unsafe fn prefetch<V: Vector>(&self, before: usize, channel: usize) {
+        for line in &self.0 {
+            for pixel in &line[2 * before..] {
+                // SAFETY: the caller promises the instruction set.
+                unsafe { V::prefetch(pixel.wrapping_add(channel)) }
+            }
+        }
     }
 }
 
-/// The vectors of channels from `channel` on of every pixel, zeros after the last of `channels`.
+/// One vector of each pixel.
+struct Here<'a, const SIZE: usize> {
+    pixels: &'a Pixels<SIZE>,
+    channel: usize,
+}
+
+impl<V: Vector, const SIZE: usize> Square<V, SIZE> for Here<'_, SIZE> {
+    #[expect(unsafe_code, reason = "loads whole vectors")]
+    #[inline(always)]
+    unsafe fn load(&self, row: usize, column: usize) -> V {
+        // SAFETY: whoever makes one knows that the pixels have as many channels left.
+        unsafe { V::load(self.pixels.0[row][column].wrapping_add(self.channel)) }
+    }
+}
+
+/// The vectors of the pixels' last `left` channels, zeros after them.
 ///
 /// # Safety
-/// The processor has `V`'s instruction set, and pixels inside an image have `channels` floats.
-#[expect(unsafe_code, reason = "loads whole vectors; tested against plain loops")]
+/// The processor has `V`'s instruction set, and the pixels have as many channels left.
+#[expect(unsafe_code, reason = "reads pixels by pointers; tested against plain loops")]
 #[inline(always)]
-unsafe fn load_patch<V: Vector, const SIZE: usize>(
-    pixels: &[[Pixel; SIZE]; SIZE],
+unsafe fn last_channels<V: Vector, const SIZE: usize>(
+    pixels: &Pixels<SIZE>,
     channel: usize,
-    channels: usize,
+    left: usize,
 ) -> [[V; SIZE]; SIZE] {
-    // SAFETY: whole vectors are read where the pixel has as many channels left, else from a copy on the stack.
+    // SAFETY: the caller promises both.
     unsafe {
         let mut patch = [[V::splat(0.0); SIZE]; SIZE];
-        let values = patch.as_flattened_mut().iter_mut().zip(pixels.as_flattened());
-        if channel + V::LANES <= channels {
-            for (value, pixel) in values {
-                *value = V::load(pixel.channel(channel));
+        for (value, pixel) in patch.as_flattened_mut().iter_mut().zip(pixels.0.as_flattened()) {
+            let mut lanes = [0.0; MAX_LANES];
+            for (lane, value) in lanes[..left].iter_mut().enumerate() {
+                *value = *pixel.add(channel + lane);
             }
-        } else if channel < channels {
-            for (value, pixel) in values {
-                let mut lanes = [0.0; MAX_LANES];
-                for (lane, value) in lanes[..channels - channel].iter_mut().enumerate() {
-                    *value = *pixel.channel(channel + lane);
-                }
-                *value = V::load(lanes.as_ptr());
-            }
+            *value = V::load(lanes.as_ptr());
         }
         patch
     }
+}
+
+/// The transform of the vectors of channels from `channel` on of every pixel, zeros after the last of `channels`.
+macro_rules! transformed {
+    ($vector:ty, $transform:path, $pixels:expr, $channel:expr, $channels:expr) => {{
+        let (pixels, channel, channels) = ($pixels, $channel, $channels);
+        if channel + <$vector>::LANES <= channels {
+            $transform(&Here { pixels, channel })
+        } else {
+            let left = channels.saturating_sub(channel);
+            $transform(&last_channels::<$vector, _>(pixels, channel, left))
+        }
+    }};
 }
 
 /// Makes a loop over tiles and vectors of words around one transform.
@@ -303,54 +329,48 @@ macro_rules! spread_tiles {
             first: usize,
             planes: Shared<'_, f32>,
         ) {
-            let channels = tiles.shape.channels;
             let together = layout.tiles_in_word();
-            let pixels_of = |tile: usize| {
-                if tile < taken.end {
-                    Pixel::of_square::<{ $size }>(tiles, tile, $before, source)
-                } else {
-                    [[Pixel::OUTSIDE; $size]; $size]
-                }
-            };
-            let mut ahead = [taken.start, taken.start + together - 1].map(pixels_of);
-            for (row, tile) in taken.clone().step_by(together).enumerate() {
-                let pixels = ahead;
-                ahead[0] = pixels_of(tile + together);
-                if together == 2 {
-                    ahead[1] = pixels_of(tile + 3);
-                }
-                for word in (0..layout.words(channels)).step_by(V::LANES) {
-                    let (offset, step) = layout.place(word);
-                    let start = offset + (first / together + row) * step;
-                    assert!(start + V::LANES <= layout.stride, "tile past its plane");
-                    let [channel, second_channel] = layout.channels(word);
-                    // SAFETY: the maps hold the pixels; the assertion holds the last store.
-                    unsafe {
-                        // What the next tile reads and this one does not.
-                        for line in &ahead[0] {
-                            for pixel in &line[2 * $before..] {
-                                V::prefetch(pixel.channel(channel));
-                            }
-                        }
-                        let spread = $transform(&load_patch::<V, { $size }>(&pixels[0], channel, channels));
-                        let mut place = planes.range(0..0).as_mut_ptr().add(start);
-                        if F::PRECISION == Precision::F32 {
-                            for value in spread.as_flattened() {
-                                value.store(place);
-                                place = place.wrapping_add(layout.stride);
-                            }
-                        } else {
-                            let other = &pixels[together - 1];
-                            for line in if together == 2 { &ahead[1] } else { &ahead[0] } {
-                                for pixel in &line[2 * $before..] {
-                                    V::prefetch(pixel.channel(second_channel));
+            let (words, step) = (layout.words(tiles.shape.channels), layout.words(CHANNELS));
+            for block in (0..words).step_by(step) {
+                let [first_channel, _] = layout.channels(block);
+                let channels = (tiles.shape.channels - first_channel).min(CHANNELS);
+                let pixels_of = |tile: usize| {
+                    if tile < taken.end {
+                        Pixels::<{ $size }>::of(tiles, tile, $before, source, first_channel)
+                    } else {
+                        Pixels::OUTSIDE
+                    }
+                };
+                let mut ahead = [taken.start, taken.start + together - 1].map(pixels_of);
+                for (row, tile) in taken.clone().step_by(together).enumerate() {
+                    let pixels = ahead;
+                    ahead[0] = pixels_of(tile + together);
+                    if together == 2 {
+                        ahead[1] = pixels_of(tile + 3);
+                    }
+                    for word in (block..words.min(block + step)).step_by(V::LANES) {
+                        let (offset, step) = layout.place(word);
+                        let start = offset + (first / together + row) * step;
+                        assert!(start + V::LANES <= layout.stride, "tile past its plane");
+                        let channel = layout.channels(word).map(|channel| channel - first_channel);
+                        // SAFETY: the maps hold the pixels; the assertion holds the last store.
+                        unsafe {
+                            ahead[0].prefetch::<V>($before, channel[0]);
+                            let spread = transformed!(V, $transform, &pixels[0], channel[0], channels);
+                            let mut place = planes.range(0..0).as_mut_ptr().add(start);
+                            if F::PRECISION == Precision::F32 {
+                                for value in spread.as_flattened() {
+                                    value.store(place);
+                                    place = place.wrapping_add(layout.stride);
                                 }
-                            }
-                            let second = load_patch::<V, { $size }>(other, second_channel, channels);
-                            let second = $transform(&second);
-                            for (first, second) in spread.as_flattened().iter().zip(second.as_flattened()) {
-                                F::store(*first, *second, place);
-                                place = place.wrapping_add(layout.stride);
+                            } else {
+                                ahead[together - 1].prefetch::<V>($before, channel[1]);
+                                let other = &pixels[together - 1];
+                                let second = transformed!(V, $transform, other, channel[1], channels);
+                                for (first, second) in spread.as_flattened().iter().zip(second.as_flattened()) {
+                                    F::store(*first, *second, place);
+                                    place = place.wrapping_add(layout.stride);
+                                }
                             }
                         }
                     }
@@ -359,8 +379,24 @@ macro_rules! spread_tiles {
         }
     };
 }
+
 spread_tiles!(spread_sources, transform::source, INPUTS, 1);
 spread_tiles!(spread_gradients, transform::d_target, OUTPUTS, 0);
+
+/// One vector of the products of a tile: from `first` on in the first plane, and in each of the others.
+struct Products {
+    first: *const f32,
+    stride: usize,
+}
+
+impl<V: Vector> Square<V, INPUTS> for Products {
+    #[expect(unsafe_code, reason = "loads whole vectors")]
+    #[inline(always)]
+    unsafe fn load(&self, row: usize, column: usize) -> V {
+        // SAFETY: whoever makes one knows that the planes are as long.
+        unsafe { V::load(self.first.add((row * INPUTS + column) * self.stride)) }
+    }
+}
 
 /// Where the outputs of some tiles go.
 #[derive(Clone, Copy)]
@@ -422,11 +458,7 @@ unsafe fn merge_tiles<V: Vector>(
             // vectors; outputs are written as whole vectors only where the pixel has as many channels left.
             unsafe {
                 let first = products.as_ptr().add(row * width + channel - columns.start);
-                let mut patch = [[V::splat(0.0); INPUTS]; INPUTS];
-                for (index, value) in patch.as_flattened_mut().iter_mut().enumerate() {
-                    *value = V::load(first.add(index * stride));
-                }
-                let merged = transform::target(&patch);
+                let merged: [[V; OUTPUTS]; OUTPUTS] = transform::target(&Products { first, stride });
                 let mut shift = V::splat(0.0);
                 if let Some(bias) = outputs.bias {
                     shift = V::load_some(&bias[channel..channel + lanes]);

@@ -7,6 +7,22 @@
 
 use crate::gemm::Vector;
 
+/// A square of vectors that a transform loads one after another, since registers hold fewer than there are.
+pub(super) trait Square<V, const SIDE: usize> {
+    /// # Safety
+    /// The processor has `V`'s instruction set.
+    #[expect(unsafe_code, reason = "loads vectors")]
+    unsafe fn load(&self, row: usize, column: usize) -> V;
+}
+
+impl<V: Vector, const SIDE: usize> Square<V, SIDE> for [[V; SIDE]; SIDE] {
+    #[expect(unsafe_code, reason = "loads vectors")]
+    #[inline(always)]
+    unsafe fn load(&self, row: usize, column: usize) -> V {
+        self[row][column]
+    }
+}
+
 /// Makes the transform of a square patch from that of a line: along the columns, then along the rows.
 macro_rules! both_ways {
     ($(#[$attribute:meta])* $name:ident, $along:ident, $from:literal, $to:literal) => {
@@ -15,14 +31,14 @@ macro_rules! both_ways {
         /// The processor has `V`'s instruction set.
         #[expect(unsafe_code, reason = "arithmetic of an instruction set")]
         #[inline(always)]
-        pub(super) unsafe fn $name<V: Vector>(patch: &[[V; $from]; $from]) -> [[V; $to]; $to] {
+        pub(super) unsafe fn $name<V: Vector>(patch: &impl Square<V, $from>) -> [[V; $to]; $to] {
             // SAFETY: the caller promises the instruction set.
             unsafe {
                 let mut half = [[V::splat(0.0); $from]; $to];
                 for column in 0..$from {
                     let mut line = [V::splat(0.0); $from];
                     for row in 0..$from {
-                        line[row] = patch[row][column];
+                        line[row] = patch.load(row, column);
                     }
                     let line = $along(line);
                     for row in 0..$to {
