@@ -240,7 +240,10 @@ fn outer_ranges(row_blocks: usize, sums: usize) -> usize {
 fn outer_workspace(isa: Isa, precision: Precision, rows: usize, [depth, columns]: [usize; 2]) -> [usize; 2] {
     let (panels, blocks) = outer_panels(isa, precision, rows, columns);
     let ranges = outer_ranges(blocks, depth * columns);
-    [blocks * panels.len(), if ranges > 1 { ranges * depth * columns } else { 0 }]
+    [
+        if panels.is_in_place() { 0 } else { blocks * panels.len() },
+        if ranges > 1 { ranges * depth * columns } else { 0 },
+    ]
 }
 
 /// Floats of workspace that [`outer_product`] needs.
@@ -250,7 +253,7 @@ pub(crate) fn outer_workspace_len(isa: Isa, precision: Precision, rows: usize, s
 
 /// `target[k * columns..][..columns] (=|+=) sum over rows of rows[row][k] * right[row][..]` for every k.
 ///
-/// The right side is packed once, `workspace` holds it; the left one once for each group of columns. Rows are summed in
+/// The right side is packed once, `workspace` holds it unless it can be read as it lies; the left one once for each group of columns. Rows are summed in
 /// order or, where the target is small, in a number of ranges that the sizes decide.
 ///
 /// # Panics
@@ -280,7 +283,7 @@ pub(crate) fn outer_product(
         let right = &right[taken.start * columns..taken.end * columns];
         (0..all.count()).for_each(|index| shape(&taken).fill_panel(index, right, panels));
     });
-    let panels = &*panels;
+    let panels = if all.is_in_place() { right } else { &*panels };
     let ranges = outer_ranges(row_blocks, depth * columns);
     // Parts as long as they may be, so that what several taps read of an image is read once, but enough for all threads.
     let least = (2 * pool.threads()).div_ceil(all.count() * ranges).min(depth.div_ceil(registers.rows));
@@ -303,7 +306,8 @@ pub(crate) fn outer_product(
         let packed = scratch.at_least(layout.len());
         let mut store = first_store;
         for index in range * row_blocks / ranges..(range + 1) * row_blocks / ranges {
-            let (taken, panels) = (taken(index), &panels[index * all.len()..][..all.len()]);
+            let taken = taken(index);
+            let panels = &panels[index * all.len()..][..shape(&taken).len()];
             pack_transposed_rows((isa, precision), rows, taken.clone(), elements.clone(), layout, packed);
             let left = Transposed { values: packed, layout, columns: elements.len() };
             let place = |k: usize| (range * depth + elements.start + k) * columns;

@@ -120,6 +120,11 @@ impl Panels {
         });
     }
 
+    /// Whether the row-major matrix is its only panel as it lies.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.precision == Precision::F32 && self.count() == 1 && self.panel(0).width == self.columns
+    }
+
     /// Rearranges the columns of panel `index` alone.
     ///
     /// # Panics

@@ -142,7 +142,12 @@ pub(crate) fn gradients(
                 }
             }
             let shape = Panels::new(isa, precision, taken.len(), outputs);
-            (0..shape.count()).for_each(|index| shape.fill_panel(index, here, right));
+            let right = if shape.is_in_place() {
+                here
+            } else {
+                (0..shape.count()).for_each(|index| shape.fill_panel(index, here, right));
+                &*right
+            };
             let from_here = match source.before {
                 None => &source.values[taken.start * inputs..],
                 Some(before) => {

@@ -21,10 +21,75 @@ struct Gather<'a> {
     width: usize,
     step: usize,
     taps: &'a [Tap],
+    /// The same taps as runs of pixels, where all of them are short.
+    runs: Vec<Run>,
+}
+
+/// Taps of pixels that follow one another in memory.
+#[derive(Clone, Copy)]
+struct Run {
+    first: Tap,
+    /// How far right the last of them lies.
+    last: isize,
+    /// Floats of all of them.
+    len: usize,
 }
 
 /// Floats of a run that are copied one by one.
 const SHORT: usize = 16;
+
+impl<'a> Gather<'a> {
+    fn new(
+        source: &'a [f32],
+        shape: Shape,
+        [images, height, width]: [usize; 3],
+        step: usize,
+        taps: &'a [Tap],
+    ) -> Self {
+        let mut runs: Vec<Run> = Vec::new();
+        for &tap in taps {
+            match runs.last_mut().filter(|run| run.first.down == tap.down && run.last + 1 == tap.right) {
+                Some(run) => {
+                    run.last = tap.right;
+                    run.len += shape.channels;
+                }
+                None => runs.push(Run { first: tap, last: tap.right, len: shape.channels }),
+            }
+        }
+        if runs.iter().any(|run| run.len > SHORT) {
+            runs.clear();
+        }
+        Gather { source, shape, images, height, width, step, taps, runs }
+    }
+
+    /// Writes a whole row of which no pixel is outside, if it is one and its runs are short: all as runs of one length, of
+    /// which what is too much is overwritten by the next.
+    #[inline]
+    fn copy_short_runs(&self, [image, y, x]: [usize; 3], target: &mut [f32]) -> bool {
+        let (top, left) = ((y * self.step) as isize, (x * self.step) as isize);
+        let (height, width) = (self.shape.height as isize, self.shape.width as isize);
+        let inside = |run: &Run| {
+            (0..height).contains(&(top + run.first.down))
+                && left + run.first.right >= 0
+                && left + run.last < width
+        };
+        if self.runs.is_empty() || !self.runs.iter().all(inside) {
+            return false;
+        }
+        let mut at = 0;
+        for run in &self.runs {
+            let pixel = (image as isize * height + top + run.first.down) * width + left + run.first.right;
+            let from = &self.source[pixel as usize * self.shape.channels..];
+            let to = &mut target[at..];
+            match (from.first_chunk::<SHORT>(), to.first_chunk_mut::<SHORT>()) {
+                (Some(from), Some(to)) => *to = *from,
+                _ => to[..run.len].iter_mut().zip(from).for_each(|(to, from)| *to = *from),
+            }
+            at += run.len;
+        }
+        true
+    }
+}
 
 impl Rows for Gather<'_> {
     /// Image, row and column of the grid position.
@@ -65,6 +130,9 @@ impl Rows for Gather<'_> {
     fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]) {
         let [image, y, x] = self.origin(row);
         let channels = self.shape.channels;
+        if range.len() == self.depth() && self.copy_short_runs([image, y, x], target) {
+            return;
+        }
         let (mut at, mut rest) = (range.start, target);
         while at < range.end {
             let (first, channel) = (at / channels, at % channels);
@@ -113,15 +181,9 @@ macro_rules! with_rows {
             let $rows = &Dense::new(source, depth);
             $body
         } else {
-            let $rows = &Gather {
-                source,
-                shape: geometry.source,
-                images: geometry.images,
-                height: geometry.target.height,
-                width: geometry.target.width,
-                step: geometry.stride,
-                taps: &geometry.taps(),
-            };
+            let (grid, taps) =
+                ([geometry.images, geometry.target.height, geometry.target.width], geometry.taps());
+            let $rows = &Gather::new(source, geometry.source, grid, geometry.stride, &taps);
             $body
         }
     }};
@@ -215,15 +277,8 @@ pub(crate) fn input_gradient(
         let shape = Panels::new(pool.isa(), precision, phase.taps.len() * outputs, inputs);
         let parts: Vec<usize> = phase.taps.iter().map(|tap| tap.index * inputs * outputs).collect();
         shape.pack_transposed(pool, weights, &parts, panels);
-        let rows = Gather {
-            source: d_target,
-            shape: geometry.target,
-            images: geometry.images,
-            height: phase.height,
-            width: phase.width,
-            step: 1,
-            taps: &phase.taps,
-        };
+        let grid = [geometry.images, phase.height, phase.width];
+        let rows = Gather::new(d_target, geometry.target, grid, 1, &phase.taps);
         let place = |row: usize| {
             let (position, x) = (row / phase.width, row % phase.width);
             let (image, y) = (position / phase.height, position % phase.height);

@@ -367,7 +367,8 @@ macro_rules! spread_tiles {
                                 ahead[together - 1].prefetch::<V>($before, channel[1]);
                                 let other = &pixels[together - 1];
                                 let second = transformed!(V, $transform, other, channel[1], channels);
-                                for (first, second) in spread.as_flattened().iter().zip(second.as_flattened()) {
+                                for (first, second) in spread.as_flattened().iter().zip(second.as_flattened())
+                                {
                                     F::store(*first, *second, place);
                                     place = place.wrapping_add(layout.stride);
                                 }
