@@ -200,3 +200,35 @@ impl Panels {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_follow_one_another_and_hold_every_column_once() {
+        for (isa, precision) in Isa::ALL
+            .into_iter()
+            .flat_map(|isa| [Precision::F32, Precision::Bf16].map(|precision| (isa, precision)))
+        {
+            for columns in 1..300 {
+                let panels = Panels::new(isa, precision, 3, columns);
+                let (mut start, mut column) = (0, 0);
+                for index in 0..panels.count() {
+                    let panel = panels.panel(index);
+                    assert_eq!(
+                        (panel.start, panel.first_column),
+                        (start, column),
+                        "{isa} {precision} {columns}"
+                    );
+                    assert!(panel.columns > 0 && panel.columns <= panel.width, "{isa} {precision} {columns}");
+                    for inside in column..column + panel.columns {
+                        assert_eq!(panels.panel_of(inside).start, start, "{isa} {precision} {columns}");
+                    }
+                    (start, column) = (start + panels.words() * panel.width, column + panel.columns);
+                }
+                assert_eq!((start, column), (panels.len(), columns), "{isa} {precision} {columns}");
+            }
+        }
+    }
+}

@@ -195,7 +195,7 @@ mod tests {
     fn both_gradients_are_those_of_plain_loops_whatever_the_threads() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let shapes =
-                [(14, 13, 5, 33), (21, 10, 40, 17), (10, 15, 64, 70), (20, 14, 3, 18), (22, 12, 130, 20)];
+                [(14, 13, 5, 33), (21, 10, 40, 17), (10, 15, 64, 70), (20, 14, 3, 16), (22, 12, 130, 20)];
             let cases = shapes
                 .into_iter()
                 .flat_map(|shape| [Precision::F32, Precision::Bf16].map(|precision| (shape, precision)));

@@ -120,9 +120,13 @@ mod tests {
     fn rows_are_finished_and_measured_as_by_plain_passes() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let block = row_block(isa, Precision::F32);
-            for (count, depth, channels) in
-                [(1, 5, 3), (block + 1, 40, 70), (8 * block - 1, 400, 33), (65 * block + 3, 9, 40)]
-            {
+            for (count, depth, channels) in [
+                (1, 5, 3),
+                (block + 1, 40, 70),
+                (8 * block - 1, 400, 33),
+                (65 * block + 3, 9, 40),
+                (3, CACHED_WEIGHTS / 128, 130),
+            ] {
                 let mut numbers = Numbers::new(count as u64);
                 let (left, right) = (numbers.vector(count * depth), numbers.vector(depth * channels));
                 let residual = numbers.vector(count * channels);

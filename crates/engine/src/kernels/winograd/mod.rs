@@ -220,7 +220,7 @@ mod tests {
     }
 
     /// Heights and widths of every remainder by four, less than a tile, and many; channels around vectors and
-    /// panels; few tiles, whose tasks are panels, and many; more tiles than a section of the weights' gradient.
+    /// panels, and more of them than the places of pixels are looked up for at once; few tiles, whose tasks are panels, and many; more tiles than a section of the weights' gradient.
     fn geometries() -> Vec<Geometry> {
         let shapes = [
             (1, 1, 1, 1, 1),
@@ -230,6 +230,8 @@ mod tests {
             (2, 13, 10, 64, 33),
             (70, 8, 7, 16, 48),
             (400, 2, 2, 100, 60),
+            (2, 5, 6, 20, 112),
+            (1, 4, 5, tiles::CHANNELS + 8, 16),
         ];
         let geometry = |(images, height, width, inputs, outputs)| Geometry {
             images,

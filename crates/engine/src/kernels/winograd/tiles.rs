@@ -223,7 +223,7 @@ pub(super) fn spread(
 }
 
 /// Channels for which the places of a tile's pixels are looked up once.
-const CHANNELS: usize = 512;
+pub(super) const CHANNELS: usize = 512;
 
 /// What stands for the channels of a pixel outside the image.
 static OUTSIDE: [f32; CHANNELS] = [0.0; CHANNELS];
