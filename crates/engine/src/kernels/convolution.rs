@@ -26,6 +26,8 @@ pub(crate) struct Method {
 pub(crate) enum Algorithm {
     /// As a product of gathered rows, [`direct`].
     Direct,
+    /// So, but forward with weights as they lie: a linear layer of many inputs in training.
+    Unpacked,
     /// By minimal filtering, [`winograd`].
     Winograd,
     /// As a product of tiles of a map laid end to end, [`flat`].
@@ -64,6 +66,9 @@ impl Algorithm {
         if flat::applies(pool.isa(), precision, geometry) {
             return Algorithm::Flat;
         }
+        if weights == Weights::Changing && geometry.covers_input() && !geometry.is_dense() {
+            return Algorithm::Unpacked;
+        }
         let channels = geometry.source.channels.min(geometry.target.channels);
         if !winograd::applies(geometry) || channels < 16 {
             return Algorithm::Direct;
@@ -87,27 +92,29 @@ fn filters(pool: &Pool, precision: Precision, geometry: &Geometry, direction: Di
 pub(crate) fn forward_weights_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
     match method.algorithm {
         Algorithm::Direct => direct::forward_panels(pool, method.precision, geometry).len(),
+        Algorithm::Unpacked => 0,
         Algorithm::Winograd => filters(pool, method.precision, geometry, Direction::Forward).len(),
         #[cfg(target_arch = "x86_64")]
         Algorithm::Flat => flat::forward_weights_len(geometry),
     }
 }
 
-/// Rearranges `weights`, `[taps, in, out]`, for a forward pass.
+/// Rearranges `weights`, `[taps, in, out]`, for a forward pass; returns them as they lie where that is how they are read.
 ///
 /// # Panics
 /// When a length does not fit the sizes.
-pub(crate) fn rearrange_forward(
+pub(crate) fn rearrange_forward<'a>(
     pool: &Pool,
     method: Method,
     geometry: &Geometry,
-    weights: &[f32],
-    rearranged: &mut [f32],
-) {
+    weights: &'a [f32],
+    rearranged: &'a mut [f32],
+) -> &'a [f32] {
     match method.algorithm {
         Algorithm::Direct => {
             direct::forward_panels(pool, method.precision, geometry).pack(pool, weights, rearranged);
         }
+        Algorithm::Unpacked => return weights,
         Algorithm::Winograd => {
             filters(pool, method.precision, geometry, Direction::Forward)
                 .transform(pool, weights, rearranged);
@@ -115,12 +122,14 @@ pub(crate) fn rearrange_forward(
         #[cfg(target_arch = "x86_64")]
         Algorithm::Flat => flat::rearrange_forward(pool, geometry, weights, rearranged),
     }
+    rearranged
 }
 
 /// Floats of workspace that [`forward`] needs.
 pub(crate) fn forward_workspace_len(pool: &Pool, method: Method, geometry: &Geometry) -> usize {
     match method.algorithm {
         Algorithm::Direct => 0,
+        Algorithm::Unpacked => direct::forward_unpacked_workspace_len(pool, method.precision, geometry),
         #[cfg(target_arch = "x86_64")]
         Algorithm::Flat => 0,
         Algorithm::Winograd => {
@@ -158,6 +167,20 @@ pub(crate) fn forward(
         Algorithm::Direct => {
             let moments = moments.as_deref_mut();
             direct::forward(pool, method.precision, geometry, source, rearranged, epilogue, moments, target)
+        }
+        Algorithm::Unpacked => {
+            let (precision, weights) = (method.precision, rearranged);
+            direct::forward_unpacked(
+                pool,
+                precision,
+                geometry,
+                source.values,
+                weights,
+                epilogue,
+                workspace,
+                target,
+            );
+            None
         }
         Algorithm::Winograd => {
             let shape = filters(pool, method.precision, geometry, Direction::Forward);
@@ -198,7 +221,7 @@ pub(crate) fn gradients_workspace_len(pool: &Pool, method: Method, geometry: &Ge
         Algorithm::Direct if is_dense(pool, method, geometry) => {
             dense::workspace_len(pool.isa(), precision, geometry)
         }
-        Algorithm::Direct => {
+        Algorithm::Direct | Algorithm::Unpacked => {
             let panels = direct::input_gradient_panels_len(pool, precision, geometry);
             panels.max(direct::weight_gradient_workspace_len(pool, precision, geometry))
         }
@@ -249,7 +272,7 @@ pub(crate) fn gradients(
     assert!(pending.is_none() && source.before.is_none(), "a normalisation beside {geometry:?}");
     let source = source.values;
     match method.algorithm {
-        Algorithm::Direct => {
+        Algorithm::Direct | Algorithm::Unpacked => {
             direct::weight_gradient(pool, precision, geometry, source, d_target, workspace, d_weights);
             if let Some((d_source, store)) = d_source {
                 direct::input_gradient(

@@ -9,7 +9,7 @@ use super::epilogue::Epilogue;
 use super::finished;
 use super::geometry::{Geometry, Tap};
 use crate::gemm::{Dense, Panels, Rows, Store, outer_product, outer_workspace_len, product};
-use crate::pool::Pool;
+use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
 
 /// One row for each grid position of each image: the channels that the taps meet there, zeros outside.
@@ -223,6 +223,64 @@ pub(crate) fn forward(
     ))
 }
 
+/// Floats of workspace that [`forward_unpacked`] needs.
+pub(crate) fn forward_unpacked_workspace_len(
+    pool: &Pool,
+    precision: Precision,
+    geometry: &Geometry,
+) -> usize {
+    let (elements, outputs, images) = (geometry.source.elements(), geometry.target.channels, geometry.images);
+    let product = outer_workspace_len(pool.isa(), precision, elements, [outputs, images]);
+    images * (elements + outputs) + product
+}
+
+/// [`forward`] of a layer that covers its input, with weights as they lie: far more than activations, they are read once,
+/// and the product `[out, images]` is turned around.
+///
+/// # Shapes
+/// `weights` `[elements, out]`; `workspace` is [`forward_unpacked_workspace_len`] floats.
+#[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
+pub(crate) fn forward_unpacked(
+    pool: &Pool,
+    precision: Precision,
+    geometry: &Geometry,
+    source: &[f32],
+    weights: &[f32],
+    epilogue: Epilogue<'_>,
+    workspace: &mut [f32],
+    target: &mut [f32],
+) {
+    assert!(geometry.covers_input(), "a kernel within the input: {geometry:?}");
+    assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
+    assert_eq!(target.len(), geometry.target_len(), "output of {geometry:?}");
+    let (elements, outputs, images) = (geometry.source.elements(), geometry.target.channels, geometry.images);
+    let (turned_source, rest) = workspace.split_at_mut(elements * images);
+    let (turned, rest) = rest.split_at_mut(outputs * images);
+    turn(pool, source, elements, turned_source);
+    let rows = Dense::new(weights, outputs);
+    outer_product(pool, precision, &rows, turned_source, images, rest, turned, Store::Replace);
+    turn(pool, turned, images, target);
+    #[expect(unsafe_code, reason = "columns of rows are no contiguous slice")]
+    // SAFETY: the target is borrowed here alone.
+    unsafe {
+        epilogue.apply(pool.isa(), Shared::new(target), outputs, 0..images, 0..outputs);
+    }
+}
+
+/// `turned` = the transpose of `rows`, each of `width` floats.
+fn turn(pool: &Pool, rows: &[f32], width: usize, turned: &mut [f32]) {
+    /// Columns that a task turns.
+    const COLUMNS: usize = 64;
+    let height = rows.len() / width;
+    pool.run_chunks(turned, COLUMNS * height, |index, turned| {
+        let first = index * COLUMNS;
+        for (row, values) in rows.chunks_exact(width).enumerate() {
+            let columns = turned.iter_mut().skip(row).step_by(height);
+            columns.zip(&values[first..]).for_each(|(to, from)| *to = *from);
+        }
+    });
+}
+
 /// Floats that [`input_gradient`] needs for packed weights.
 pub(crate) fn input_gradient_panels_len(pool: &Pool, precision: Precision, geometry: &Geometry) -> usize {
     if geometry.covers_input() {
@@ -328,6 +386,7 @@ mod tests {
             (1, 9, 9, 17, 4, [1, 1], 2, 0),
             (2, 5, 4, 20, 31, [1, 1], 1, 0),
             (5, 4, 3, 6, 40, [4, 3], 1, 0),
+            (33, 7, 8, 9, 70, [7, 8], 1, 0),
             (1, 6, 7, 2, 3, [2, 3], 3, 2),
             (4, 14, 12, 48, 64, [3, 3], 2, 1),
         ]
@@ -361,6 +420,12 @@ mod tests {
                     [&source, &weights, &d_target].map(|values| seen(precision, values));
                 let expected = reference::convolution(&geometry, &seen_source, &seen_weights, &bias);
                 assert_close(&target, &expected, taps * inputs);
+                if geometry.covers_input() {
+                    let len = forward_unpacked_workspace_len(&pool, precision, &geometry);
+                    let (work, into) = (&mut vec![f32::NAN; len], &mut vec![f32::NAN; target.len()]);
+                    forward_unpacked(&pool, precision, &geometry, &source, &weights, epilogue, work, into);
+                    assert_close(into, &expected, taps * inputs);
+                }
 
                 let (d_source, d_weights) =
                     reference::convolution_gradients(&geometry, &seen_source, &seen_weights, &seen_d_target);

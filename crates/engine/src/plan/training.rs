@@ -263,9 +263,10 @@ impl TrainingPlan {
                         let method = Method::of(pool, &geometry, Weights::Changing, self.precision);
                         let len = convolution::forward_weights_len(pool, method, &geometry);
                         let (panels, workspace) = self.workspace.as_mut_slice().split_at_mut(len);
-                        convolution::rearrange_forward(pool, method, &geometry, weights, panels);
+                        let weights =
+                            convolution::rearrange_forward(pool, method, &geometry, weights, panels);
                         convolution::forward(
-                            pool, method, &geometry, source, panels, epilogue, moments, workspace, output,
+                            pool, method, &geometry, source, weights, epilogue, moments, workspace, output,
                         )
                     }
                     Kind::Depthwise => {

@@ -17,7 +17,7 @@ pub(crate) use weight_gradient::{weight_gradient, workspace_len};
 use tiles::{Outputs, PLANES, Patch, Planes, Tiles};
 
 use super::Geometry;
-use crate::gemm::{BLOCK, Panels, Registers, Store, blocked_product};
+use crate::gemm::{BLOCK, Panel, Panels, Registers, Store, blocked_product};
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
 
@@ -171,10 +171,13 @@ fn multiply_panel(
     stride: usize,
 ) {
     let (panel, depth) = (shape.panels.panel(index), shape.panels.depth);
-    let right_of = |plane: usize| &filters[plane * shape.stride + panel.start..][..depth * panel.width];
+    let right_of =
+        |panel: &Panel, plane: usize| &filters[plane * shape.stride + panel.start..][..depth * panel.width];
+    let next_panel = shape.panels.panel((index + 1) % shape.panels.count());
     for plane in 0..PLANES {
         let left = &spread[plane * layout.stride..][..layout.stride];
-        let (right, next) = (right_of(plane), right_of((plane + 1) % PLANES));
+        let right = right_of(&panel, plane);
+        let next = if plane + 1 < PLANES { right_of(&panel, plane + 1) } else { right_of(&next_panel, 0) };
         let target = &mut products[plane * stride..][..rows * panel.width];
         let arithmetic = (pool.isa(), shape.precision);
         blocked_product(arithmetic, left, [layout.tiles(), rows], depth, right, next, panel.width, target);
