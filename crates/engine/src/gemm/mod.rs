@@ -253,8 +253,8 @@ pub(crate) fn outer_workspace_len(isa: Isa, precision: Precision, rows: usize, s
 
 /// `target[k * columns..][..columns] (=|+=) sum over rows of rows[row][k] * right[row][..]` for every k.
 ///
-/// The right side is packed once, `workspace` holds it unless it can be read as it lies; the left one once for each group of columns. Rows are summed in
-/// order or, where the target is small, in a number of ranges that the sizes decide.
+/// The right side is packed once, unless it can be read as it lies, and `workspace` holds it; the left one once for each
+/// group of columns. Rows are summed in order or, where the target is small, in a number of ranges that the sizes decide.
 ///
 /// # Panics
 /// When `right`, `workspace` or `target` does not fit the sizes.
@@ -634,8 +634,7 @@ fn write_tiles(
     }
 }
 
-/// Computes one tile, by way of a full-sized one on the stack where its rows or the panel's columns
-/// are fewer.
+/// Computes one tile, by way of a full-sized one on the stack where its rows or the panel's columns are fewer.
 #[expect(unsafe_code, reason = "hands pointers to the register kernels")]
 fn write_tile(
     (isa, precision): (Isa, Precision),
