@@ -149,7 +149,7 @@ pub(crate) fn product(
 }
 
 /// Rows of a whole tile of registers.
-pub(crate) const fn tile_rows(isa: Isa, precision: Precision) -> usize {
+const fn tile_rows(isa: Isa, precision: Precision) -> usize {
     if amx::multiplies(isa, precision) { amx::BLOCK } else { Registers::of(isa).rows }
 }
 
@@ -535,7 +535,7 @@ pub(crate) fn transposed_product(
             }
             continue;
         }
-        let next = if index + 1 < group.end { right(shape.panel(index + 1)) } else { b };
+        let next = right(shape.panel((index + 1).min(group.end - 1)));
         let layout = Layout::DepthMajor { stride: left.layout.stride() };
         let left = Left { values: left.values, layout, rows: left.columns };
         write_tiles((isa, precision), left, (b, next), panel, target, store == Store::Add, place);

@@ -256,10 +256,10 @@ pub(crate) fn forward_unpacked(
     let (elements, outputs, images) = (geometry.source.elements(), geometry.target.channels, geometry.images);
     let (turned_source, rest) = workspace.split_at_mut(elements * images);
     let (turned, rest) = rest.split_at_mut(outputs * images);
-    turn(pool, source, elements, turned_source);
+    turn(pool, source, elements, turned_source, Store::Replace);
     let rows = Dense::new(weights, outputs);
     outer_product(pool, precision, &rows, turned_source, images, rest, turned, Store::Replace);
-    turn(pool, turned, images, target);
+    turn(pool, turned, images, target, Store::Replace);
     #[expect(unsafe_code, reason = "columns of rows are no contiguous slice")]
     // SAFETY: the target is borrowed here alone.
     unsafe {
@@ -267,16 +267,17 @@ pub(crate) fn forward_unpacked(
     }
 }
 
-/// `turned` = the transpose of `rows`, each of `width` floats.
-fn turn(pool: &Pool, rows: &[f32], width: usize, turned: &mut [f32]) {
-    /// Columns that a task turns.
-    const COLUMNS: usize = 64;
+/// `turned (=|+=)` the transpose of `rows`, each of `width` floats.
+fn turn(pool: &Pool, rows: &[f32], width: usize, turned: &mut [f32], store: Store) {
+    /// Floats that a task turns at least.
+    const FLOATS: usize = 4096;
     let height = rows.len() / width;
-    pool.run_chunks(turned, COLUMNS * height, |index, turned| {
-        let first = index * COLUMNS;
+    let columns = FLOATS.div_ceil(height);
+    pool.run_chunks(turned, columns * height, |index, turned| {
         for (row, values) in rows.chunks_exact(width).enumerate() {
-            let columns = turned.iter_mut().skip(row).step_by(height);
-            columns.zip(&values[first..]).for_each(|(to, from)| *to = *from);
+            for (to, from) in turned.iter_mut().skip(row).step_by(height).zip(&values[index * columns..]) {
+                *to = if store == Store::Add { *to + from } else { *from };
+            }
         }
     });
 }
@@ -312,19 +313,14 @@ pub(crate) fn input_gradient(
     let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
     if geometry.covers_input() {
         // Far more weights than gradients: they are read as they lie, and the product `[elements, images]` turned around.
-        let (elements, images) = (geometry.source.elements(), geometry.images);
+        let images = geometry.images;
         let shape = Panels::new(pool.isa(), precision, outputs, images);
         let (panels, turned) = panels.split_at_mut(shape.len());
         let turned = &mut turned[..geometry.source_len()];
         shape.pack_transposed(pool, d_target, &[0], panels);
         let rows = Dense::new(weights, outputs);
         product(pool, &rows, shape, panels, turned, |row| row * images, Store::Replace);
-        let turned = &*turned;
-        pool.run_chunks(d_source, elements, |image, d_source| {
-            for (d_source, values) in d_source.iter_mut().zip(turned.chunks_exact(images)) {
-                *d_source = if store == Store::Add { *d_source + values[image] } else { values[image] };
-            }
-        });
+        turn(pool, turned, images, d_source, store);
         return;
     }
     let phases = geometry.phases();

@@ -57,14 +57,13 @@ impl Tasks {
         let granule = Registers::of(pool.isa()).half();
         let channels = from.next_multiple_of(BLOCK);
         let each = count.next_multiple_of(granule);
+        let panels = Panels::of_words(pool.isa(), from, to);
         if count <= FEW_TILES.0 && PLANES * count * channels <= FEW_TILES.1 {
-            let panels = Panels::of_words(pool.isa(), from, to).count();
-            let blocks = count.div_ceil(TILES_OF_PANEL).max((2 * pool.threads()).div_ceil(panels));
+            let blocks = count.div_ceil(TILES_OF_PANEL).max((2 * pool.threads()).div_ceil(panels.count()));
             return Tasks::Panels(count.div_ceil(blocks).next_multiple_of(granule));
         }
         let least = if PLANES * channels * to > LARGE_FILTERS { 72 } else { 24 };
-        let width = to.min(64);
-        let most = (BLOCK_FLOATS / (PLANES * (channels + width))).max(least);
+        let most = (BLOCK_FLOATS / (PLANES * (channels + panels.panel(0).width))).max(least);
         Tasks::Tiles(each.min(most / granule * granule))
     }
 }
@@ -180,7 +179,7 @@ fn multiply_panel(
         let next = if plane + 1 < PLANES { right_of(&panel, plane + 1) } else { right_of(&next_panel, 0) };
         let target = &mut products[plane * stride..][..rows * panel.width];
         let arithmetic = (pool.isa(), shape.precision);
-        blocked_product(arithmetic, left, [layout.tiles(), rows], depth, right, next, panel.width, target);
+        blocked_product(arithmetic, left, [layout.tiles(), rows], depth, (panel, right, next), target);
     }
 }
 
@@ -223,7 +222,8 @@ mod tests {
     }
 
     /// Heights and widths of every remainder by four, less than a tile, and many; channels around vectors and
-    /// panels, and more of them than the places of pixels are looked up for at once; few tiles, whose tasks are panels, and many; more tiles than a section of the weights' gradient.
+    /// panels, and more of them than the places of pixels are looked up for at once; few tiles, whose tasks are panels,
+    /// and many; more tiles than a section of the weights' gradient.
     fn geometries() -> Vec<Geometry> {
         let shapes = [
             (1, 1, 1, 1, 1),

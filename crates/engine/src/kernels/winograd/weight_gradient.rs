@@ -113,22 +113,15 @@ pub(crate) fn weight_gradient(
             for index in 0..section.panels.count() {
                 let panel = section.panels.panel(index);
                 let right = right_of(&panel);
-                let next = if index + 1 < section.panels.count() {
-                    right_of(&section.panels.panel(index + 1))
-                } else {
-                    right
-                };
+                let next = right_of(&section.panels.panel((index + 1).min(section.panels.count() - 1)));
                 let sums = &mut sums[section.rows * panel.first_column..][..section.rows * panel.width];
-                let width = panel.width;
                 depth_major_product(
                     arithmetic,
                     left,
                     stride,
                     section.rows,
                     words,
-                    right,
-                    next,
-                    width,
+                    (panel, right, next),
                     sums,
                     start > 0,
                 );
