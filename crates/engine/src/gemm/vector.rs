@@ -16,7 +16,6 @@ pub(crate) trait Vector: Copy {
     /// As `store`, past the caches where the place is aligned and the instruction set can: for what is not read soon.
     /// # Safety
     /// As `store`.
-    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     unsafe fn stream(self, target: *mut f32) {
         // SAFETY: the caller's promise.

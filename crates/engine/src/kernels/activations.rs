@@ -61,7 +61,7 @@ impl Before<'_> {
         let Rectified { scale, shift, slopes } = self.rectified;
         let [scale, shift, slopes] = [scale, shift, slopes].map(|values| &values[columns.clone()]);
         let after = After { slopes: Some(slopes), residual: None };
-        epilogue::map_some(isa, source, columns.len(), Some([scale, shift]), after, target);
+        epilogue::map_some(isa, source, columns.len(), Some([scale, shift]), after, (target, false));
     }
 
     /// Adds to `sums` what the normalisation's backward pass needs of some rows: see [`batch_norm::add_sums`].

@@ -150,6 +150,24 @@ pub(crate) unsafe fn store_at<V: Vector>(vector: V, values: &mut [f32], place: R
     }
 }
 
+/// As [`store_at`], past the caches if it `streams`.
+///
+/// # Safety
+/// As [`load_at`].
+#[expect(unsafe_code, reason = "stores a whole vector")]
+#[inline(always)]
+pub(crate) unsafe fn write_at<V: Vector>(vector: V, values: &mut [f32], place: Range<usize>, streams: bool) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if streams && place.len() == V::LANES {
+            debug_assert!(place.end <= values.len(), "{place:?} of {}", values.len());
+            vector.stream(values.as_mut_ptr().add(place.start));
+        } else {
+            store_at(vector, values, place);
+        }
+    }
+}
+
 /// As [`load_at`] for `values` `[rows, channels]`, and fetches the same place of the next block of rows: no processor
 /// foresees a walk down the columns.
 ///

@@ -3,8 +3,8 @@
 
 use super::activations::Activations;
 use super::batch_norm::Pending;
-use super::column;
 use super::geometry::Geometry;
+use super::{column, stream};
 use crate::gemm::{
     Dense, MAX_ELEMENTS, Panels, Registers, Store, Transposed, Turned, merge_parts, pack_transposed_rows,
     packed_rows_len, product_rows, row_block, transposed_product,
@@ -77,18 +77,21 @@ pub(crate) fn gradients(
     assert_eq!(source.values.len(), rows * inputs, "activations of {geometry:?}");
     assert_eq!(d_target.len(), rows * outputs, "output gradient of {geometry:?}");
     assert_eq!(d_weights.len(), inputs * outputs, "gradient of the weights of {geometry:?}");
+    let block = rows_at_a_time(isa, precision);
     let transposed = Panels::new(isa, precision, outputs, inputs);
     let (panels, sums) = workspace.split_at_mut(transposed.len());
     let d_source = d_source.map(|(d_source, store)| {
         assert_eq!(d_source.len(), rows * inputs, "input gradient of {geometry:?}");
         transposed.pack_transposed(pool, weights, &[0], panels);
-        (Shared::new(d_source), store)
+        // Rows that go past the caches are made in scratch memory.
+        let streams = store == Store::Replace && stream::pays(isa, d_source.len(), true);
+        (Shared::new(d_source), store, streams)
     });
-    let summed = source.awaiting_sums(d_source.map(|(_, store)| store));
+    let made_len = if d_source.is_some_and(|(.., streams)| streams) { block * inputs } else { 0 };
+    let summed = source.awaiting_sums(d_source.map(|(_, store, _)| store));
     let panels = &*panels;
     let (each, parts) = parts(isa, precision, geometry);
     let sums = &mut sums[..parts * d_weights.len()];
-    let block = rows_at_a_time(isa, precision);
     let all = Panels::new(isa, precision, block, outputs);
     let before_sums = Shared::new(partials);
     // What the last rows of a tile read, without use, past the last element.
@@ -98,11 +101,12 @@ pub(crate) fn gradients(
         let layout = Turned::new((isa, precision), inputs, precision.words(block));
         let written = block * outputs;
         let packed = packed_rows_len(isa, precision);
-        let len = packed + layout.len() + written + activated_len + all.len();
+        let len = packed + layout.len() + written + activated_len + made_len + all.len();
         let (packed, rest) = scratch.at_least(len).split_at_mut(packed);
         let (left, rest) = rest.split_at_mut(layout.len());
         let (written, rest) = rest.split_at_mut(written);
-        let (activated, right) = rest.split_at_mut(activated_len);
+        let (activated, rest) = rest.split_at_mut(activated_len);
+        let (made, right) = rest.split_at_mut(made_len);
         let last = ((part + 1) * each).min(rows);
         let mut store = Store::Replace;
         for start in (part * each..last).step_by(block) {
@@ -117,28 +121,34 @@ pub(crate) fn gradients(
                     &*written
                 }
             };
-            if let Some((d_source, store)) = d_source {
+            if let Some((d_source, store, streams)) = d_source {
                 let dense = Dense::new(here, outputs);
-                let place = |row: usize| (taken.start + row) * inputs;
+                let into = if streams {
+                    Shared::new(&mut made[..source_range.len()])
+                } else {
+                    d_source.after(source_range.start)
+                };
                 for first in (0..taken.len()).step_by(row_block(isa, precision)) {
                     let (rows, group) =
                         (first..(first + row_block(isa, precision)).min(taken.len()), 0..transposed.count());
-                    product_rows(&dense, rows, (transposed, panels), group, packed, d_source, &place, store);
+                    let place = |row: usize| row * inputs;
+                    product_rows(&dense, rows, (transposed, panels), group, packed, into, &place, store);
                 }
-                if let Some(before) = summed {
-                    let width = before.sums_len();
-                    #[expect(unsafe_code, reason = "tasks share a tensor and a buffer")]
-                    // SAFETY: these rows and the sums of this part are this task's alone.
-                    let (sums, d_source) = unsafe {
-                        (
-                            before_sums.range(part * width..(part + 1) * width),
-                            d_source.range(source_range.clone()),
-                        )
-                    };
-                    if start == part * each {
-                        sums.fill(0.0);
+                #[expect(unsafe_code, reason = "tasks share a tensor and a buffer")]
+                // SAFETY: these rows and the sums of this part are this task's alone.
+                unsafe {
+                    let done = into.range(0..source_range.len());
+                    if let Some(before) = summed {
+                        let width = before.sums_len();
+                        let sums = before_sums.range(part * width..(part + 1) * width);
+                        if start == part * each {
+                            sums.fill(0.0);
+                        }
+                        before.add_sums(isa, &source.values[source_range.clone()], done, sums);
                     }
-                    before.add_sums(isa, &source.values[source_range.clone()], d_source, sums);
+                    if streams {
+                        stream::send(isa, done, d_source.range(source_range.clone()));
+                    }
                 }
             }
             let shape = Panels::new(isa, precision, taken.len(), outputs);

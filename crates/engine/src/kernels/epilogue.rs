@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::column;
+use super::{column, stream};
 use crate::gemm::{Vector, by_vector};
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
@@ -28,6 +28,12 @@ impl<'a> Epilogue<'a> {
     /// A bias and no more.
     pub(crate) fn bias(bias: Option<&'a [f32]>) -> Epilogue<'a> {
         Epilogue { bias, after: After::default() }
+    }
+
+    /// For rows that begin `count` floats later.
+    pub(crate) fn after_floats(mut self, count: usize) -> Epilogue<'a> {
+        self.after.residual = self.after.residual.map(|residual| &residual[count..]);
+        self
     }
 
     fn is_empty(&self) -> bool {
@@ -159,12 +165,12 @@ pub(crate) fn map(
 ) {
     assert_eq!(source.len(), target.len(), "input and output");
     assert!(after.residual.is_none_or(|residual| residual.len() == target.len()), "output and summand");
-    let chunk = column::chunk(channels);
+    let (chunk, streams) = (column::chunk(channels), stream::pays(pool.isa(), target.len(), true));
     pool.run_chunks(target, chunk, |index, target| {
         let range = index * chunk..index * chunk + target.len();
         let source = &source[range.clone()];
         let after = After { residual: after.residual.map(|residual| &residual[range]), ..after };
-        map_some(pool.isa(), source, channels, affine, after, target);
+        map_some(pool.isa(), source, channels, affine, after, (target, streams));
     });
 }
 
@@ -178,7 +184,7 @@ pub(crate) fn map_some(
     channels: usize,
     affine: Option<[&[f32]; 2]>,
     after: After<'_>,
-    target: &mut [f32],
+    (target, streams): (&mut [f32], bool),
 ) {
     assert_eq!(source.len(), target.len(), "input and output");
     assert!(after.residual.is_none_or(|residual| residual.len() == target.len()), "output and summand");
@@ -193,7 +199,7 @@ pub(crate) fn map_some(
             map_rows,
             (
                 source: &[f32], channels: usize, affine: Option<[&[f32]; 2]>, after: After<'_>,
-                target: &mut [f32]
+                target: &mut [f32], streams: bool
             )
         );
     }
@@ -207,6 +213,7 @@ unsafe fn map_rows<V: Vector>(
     affine: Option<[&[f32]; 2]>,
     after: After<'_>,
     target: &mut [f32],
+    streams: bool,
 ) {
     for row in (0..source.len()).step_by(channels) {
         for channel in (0..channels).step_by(V::LANES) {
@@ -220,7 +227,7 @@ unsafe fn map_rows<V: Vector>(
                     value = value.multiply_add(column::load_at(scale, columns.clone()), shift);
                 }
                 let value = after.value(value, columns, place.clone());
-                column::store_at(value, target, place);
+                column::write_at(value, target, place, streams);
             }
         }
     }

@@ -1,8 +1,10 @@
 //! Products of gathered rows whose rows are finished, and measured, while they are still in a cache.
 
+use std::ops::Range;
+
 use super::batch_norm::{self, PartMoments};
-use super::column;
 use super::epilogue::Epilogue;
+use super::{column, stream};
 use crate::gemm::{Panels, Rows, Store, packed_rows_len, product_rows, row_block, row_granule};
 use crate::pool::{Pool, Shared};
 
@@ -48,26 +50,40 @@ pub(crate) fn product(
         }
     };
     let row_blocks = count.div_ceil(block);
+    let groups = match moments {
+        Some(_) => 1,
+        None => wanted.div_ceil(row_blocks.max(1)).clamp(1, shape.count()),
+    };
+    // Whole rows that go past the caches are made in scratch memory.
+    let streams = groups == 1 && stream::pays(isa, target.len(), moments.is_some());
+    let lens = [packed_rows_len(isa, precision), if streams { block * channels } else { 0 }];
     let shared = Shared::new(target);
-    let finish = |index: usize, group: std::ops::Range<usize>, packed: &mut [f32]| {
+    let finish = |index: usize, group: Range<usize>, scratch: &mut [f32], mut part: Option<&mut PartMoments<'_>>| {
+        let (packed, made) = scratch.split_at_mut(lens[0]);
         let taken = index * block..((index + 1) * block).min(count);
+        let place = taken.start * channels..taken.end * channels;
         let last = shape.panel(group.end - 1);
         let columns = shape.panel(group.start).first_column..last.first_column + last.columns;
-        let (place, store) = (|row: usize| row * channels, Store::Replace);
-        product_rows(rows, taken.clone(), (shape, panels), group, packed, shared, &place, store);
+        let into = if streams { Shared::new(&mut made[..place.len()]) } else { shared.after(place.start) };
+        let offset = |row: usize| (row - taken.start) * channels;
+        product_rows(rows, taken.clone(), (shape, panels), group, packed, into, &offset, Store::Replace);
         #[expect(unsafe_code, reason = "tasks share a tensor")]
-        // SAFETY: these columns of these rows belong to this task alone.
+        // SAFETY: these columns of these rows belong to this task alone, and rows that are measured or sent are its own.
         unsafe {
-            epilogue.apply(isa, shared, channels, taken.clone(), columns);
+            epilogue.after_floats(place.start).apply(isa, into, channels, 0..taken.len(), columns);
+            if let Some(part) = &mut part {
+                part.add(isa, into.range(0..place.len()));
+            }
+            if streams {
+                stream::send(isa, into.range(0..place.len()), shared.range(place));
+            }
         }
-        taken
     };
     let Some(moments) = moments else {
-        let groups = wanted.div_ceil(row_blocks.max(1)).clamp(1, shape.count());
         pool.run(row_blocks * groups, |task, scratch| {
             let (index, group) = (task / groups, task % groups);
             let group = group * shape.count() / groups..(group + 1) * shape.count() / groups;
-            finish(index, group, scratch.at_least(packed_rows_len(isa, precision)));
+            finish(index, group, scratch.at_least(lens.iter().sum()), None);
         });
         return None;
     };
@@ -75,17 +91,14 @@ pub(crate) fn product(
     let parts = row_blocks.div_ceil(blocks_in_part);
     let moments = Shared::new(moments);
     pool.run(parts, |index, scratch| {
-        let packed = packed_rows_len(isa, precision);
-        let (packed, origin) = scratch.at_least(packed + channels).split_at_mut(packed);
-        #[expect(unsafe_code, reason = "tasks share a buffer and a tensor")]
-        // SAFETY: this part's moments and, below, its rows belong to this task alone.
+        let len = lens.iter().sum::<usize>();
+        let (scratch, origin) = scratch.at_least(len + channels).split_at_mut(len);
+        #[expect(unsafe_code, reason = "tasks share a buffer")]
+        // SAFETY: this part's moments belong to this task alone.
         let sums = unsafe { moments.range(index * 2 * channels..(index + 1) * 2 * channels) };
         let mut part = PartMoments::new(origin, sums);
         for block in index * blocks_in_part..((index + 1) * blocks_in_part).min(row_blocks) {
-            let taken = finish(block, 0..shape.count(), packed);
-            #[expect(unsafe_code, reason = "tasks share a tensor")]
-            // SAFETY: as above.
-            part.add(isa, unsafe { shared.range(taken.start * channels..taken.end * channels) });
+            finish(block, 0..shape.count(), scratch, Some(&mut part));
         }
         part.finish();
     });

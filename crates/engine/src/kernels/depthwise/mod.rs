@@ -9,9 +9,9 @@ use rows::{Window, forward_row, weight_row};
 
 use super::activations::Activations;
 use super::batch_norm::{PartMoments, Pending};
-use super::column;
 use super::epilogue::Epilogue;
 use super::geometry::Geometry;
+use super::{column, stream};
 use crate::gemm::{Store, by_vector};
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
@@ -58,29 +58,40 @@ pub(crate) fn forward(
     let (height, width, channels) = (geometry.target.height, geometry.target.width, geometry.source.channels);
     let count = geometry.images * height;
     let shared = Shared::new(target);
-    let finish = |row: usize, view: View<'_>| {
-        let place = [row / height, row % height, width, 1];
+    let row_len = width * channels;
+    // Rows that go past the caches are made in scratch memory.
+    let streams = stream::pays(isa, shared.len(), moments.is_some());
+    let made_len = if streams { row_len } else { 0 };
+    let finish = |row: usize, view: View<'_>, made: &mut [f32], part: Option<&mut PartMoments<'_>>| {
+        let (place, grid) = (row * row_len..(row + 1) * row_len, [row / height, row % height, width, 1]);
         let window = Window::of_targets(geometry, view, &taps);
+        let into = if streams { Shared::new(made) } else { shared.after(place.start) };
         #[expect(unsafe_code, reason = "tasks share a tensor")]
-        // SAFETY: this row belongs to this task alone.
-        let target = unsafe { shared.range(row * width * channels..(row + 1) * width * channels) };
-        run_row(isa, window, weights, place, &mut *target, Store::Replace);
-        #[expect(unsafe_code, reason = "tasks share a tensor")]
-        // SAFETY: as above; `target` is not used meanwhile.
+        // SAFETY: this row belongs to this task alone, and each reference to it is used before the next is made.
         unsafe {
-            epilogue.apply(isa, shared, channels, row * width..(row + 1) * width, 0..channels);
+            run_row(isa, window, weights, grid, into.range(0..row_len), Store::Replace);
+            epilogue.after_floats(place.start).apply(isa, into, channels, 0..width, 0..channels);
+            if let Some(part) = part {
+                part.add(isa, into.range(0..row_len));
+            }
+            if streams {
+                stream::send(isa, into.range(0..row_len), shared.range(place));
+            }
         }
     };
     let Some(moments) = moments else {
         assert!(source.before.is_none(), "a normalisation before a layer without one after it");
-        pool.run(count, |row, _| finish(row, Band::All(source.values).view()));
+        pool.run(count, |row, scratch| {
+            finish(row, Band::All(source.values).view(), scratch.at_least(made_len), None);
+        });
         return None;
     };
     let each = count.div_ceil(column::PARTS);
     let moments = Shared::new(moments);
     pool.run(count.div_ceil(each), |index, scratch| {
         let kept = kept_sources(geometry, source);
-        let (origin, kept) = scratch.at_least(channels + kept).split_at_mut(channels);
+        let (made, rest) = scratch.at_least(made_len + channels + kept).split_at_mut(made_len);
+        let (origin, kept) = rest.split_at_mut(channels);
         let mut sources = Band::new(source.values, kept, geometry.source.width * channels);
         #[expect(unsafe_code, reason = "tasks share a buffer")]
         // SAFETY: this part's moments belong to this task alone.
@@ -88,11 +99,7 @@ pub(crate) fn forward(
         let mut part = PartMoments::new(origin, sums);
         for row in index * each..((index + 1) * each).min(count) {
             meet_sources(isa, geometry, source, &mut sources, row);
-            finish(row, sources.view());
-            #[expect(unsafe_code, reason = "tasks share a tensor")]
-            // SAFETY: this row belongs to this task alone.
-            let row = unsafe { shared.range(row * width * channels..(row + 1) * width * channels) };
-            part.add(isa, row);
+            finish(row, sources.view(), made, Some(&mut part));
         }
         part.finish();
     });
@@ -145,12 +152,13 @@ pub(crate) fn gradients(
         geometry.kernel[0] * geometry.kernel[1] * geometry.source.channels,
         "weights"
     );
+    let isa = pool.isa();
     let d_source = d_source.map(|(d_source, store)| {
         assert_eq!(d_source.len(), geometry.source_len(), "input gradient of {geometry:?}");
-        (Shared::new(d_source), store)
+        let streams = store == Store::Replace && stream::pays(isa, d_source.len(), true);
+        (Shared::new(d_source), store, streams)
     });
-    let summed = source.awaiting_sums(d_source.map(|(_, store)| store));
-    let isa = pool.isa();
+    let summed = source.awaiting_sums(d_source.map(|(_, store, _)| store));
     let (taps, phases) = (geometry.taps(), geometry.phases());
     let (from, to) = (geometry.source, geometry.target);
     let channels = from.channels;
@@ -161,8 +169,10 @@ pub(crate) fn gradients(
     let sums = Shared::new(sums);
     let parts = column::reduce_parts(pool, count, d_weights.len(), partials, |rows, partial, scratch| {
         let part = rows.start / column::rows_in_part(count);
+        let made_len = if d_source.is_some_and(|(.., streams)| streams) { from_len } else { 0 };
         let kept = [kept_sources(geometry, source), kept_targets(geometry, pending)];
-        let (sources, targets) = scratch.at_least(kept.iter().sum()).split_at_mut(kept[0]);
+        let (made, rest) = scratch.at_least(made_len + kept.iter().sum::<usize>()).split_at_mut(made_len);
+        let (sources, targets) = rest.split_at_mut(kept[0]);
         let mut sources = Band::new(source.values, sources, from_len);
         let mut targets = Band::new(d_target, targets, to_len);
         #[expect(unsafe_code, reason = "tasks share a buffer")]
@@ -181,12 +191,13 @@ pub(crate) fn gradients(
             let window = Window::of_targets(geometry, sources.view(), &taps);
             let place = [row / to.height, row % to.height, to.width];
             weigh_row(isa, window, place, view.row(row, to_len), partial);
-            let Some((d_source, store)) = d_source else { continue };
+            let Some((d_source, store, streams)) = d_source else { continue };
             for from_row in geometry.rows_owned(row) {
                 let range = from_row * from_len..(from_row + 1) * from_len;
                 #[expect(unsafe_code, reason = "tasks share a tensor")]
                 // SAFETY: the source rows that a target row owns are its task's alone.
-                let d_source = unsafe { d_source.range(range.clone()) };
+                let target = unsafe { d_source.range(range.clone()) };
+                let d_source = if streams { &mut *made } else { &mut *target };
                 let (image, y) = (from_row / from.height, from_row % from.height);
                 for phase in phases.iter().filter(|phase| y % geometry.stride == phase.top) {
                     let window = Window {
@@ -202,6 +213,9 @@ pub(crate) fn gradients(
                 }
                 if let Some(before) = summed {
                     before.add_sums(isa, &source.values[range], d_source, sums);
+                }
+                if streams {
+                    stream::send(isa, made, target);
                 }
             }
         }

@@ -17,6 +17,7 @@ use map::{Grid, Map, Slab};
 use super::convolution::Weights;
 use super::epilogue::Epilogue;
 use super::geometry::{Geometry, Phase, Tap};
+use super::stream;
 use crate::amx::{self, BLOCK, Block, Run, TILE};
 use crate::gemm::words::{as_words, words_of};
 use crate::gemm::{Store, Vector, by_vector, squares};
@@ -30,11 +31,6 @@ const SLAB_BYTES: usize = 512 * 1024;
 const TASKS_OF_THREAD: usize = 2;
 /// Grid positions of a slab, below which its columns are shared rather than its rows.
 const FEW_POSITIONS: usize = 128;
-
-/// Floats of a result from which on it pays to write it past the caches in training, where much else comes before it is
-/// read again, and in embedding.
-const LARGE: usize = 1024 * 1024;
-const LARGEST: usize = 4 * LARGE;
 
 /// Whether convolutions are computed here at all.
 pub(crate) fn applies(isa: Isa, precision: Precision, geometry: &Geometry) -> bool {
@@ -369,7 +365,7 @@ pub(crate) fn forward(
     target: &mut [f32],
 ) {
     let taps = geometry.taps();
-    let streams = target.len() >= if weights == Weights::Changing { LARGE } else { LARGEST };
+    let streams = stream::pays(pool.isa(), target.len(), weights == Weights::Changing);
     let product = Product {
         grid: forward_grid(geometry, &taps),
         source,
@@ -427,7 +423,7 @@ pub(crate) fn input_gradient(
         filters.pack(pool, &cut(&grid), weights, as_words(workspace));
         let placement =
             Placement { shape: geometry.source, stride: geometry.stride, top: phase.top, left: phase.left };
-        let (epilogue, streams) = (Epilogue::default(), store == Store::Replace && d_source.len() >= LARGE);
+        let (epilogue, streams) = (Epilogue::default(), store == Store::Replace && stream::pays(pool.isa(), d_source.len(), true));
         let product = Product { grid, source: d_target, filters, epilogue, store, streams, placement };
         product.run(pool, words_of(workspace), d_source);
     }
