@@ -72,7 +72,17 @@ fn convolve(pool: &Pool, method: Method, geometry: &Geometry) -> impl FnMut() {
     move || {
         let (epilogue, work) = (Epilogue::default(), &mut workspace);
         let source = source[..].into();
-        convolution::forward(pool, method, geometry, source, &rearranged, epilogue, None, work, &mut target);
+        convolution::forward(
+            pool,
+            method,
+            geometry,
+            source,
+            &rearranged,
+            epilogue,
+            None,
+            work,
+            (&mut target).into(),
+        );
     }
 }
 
@@ -135,19 +145,19 @@ fn one_pass_takes_less_time_than_several() {
     let affine = Some([&scale[..], &shift[..]]);
     let [mut target, mut between, mut rest] = [(); 3].map(|()| vec![0.0; len]);
     let rectify = After { slopes: Some(&slopes), residual: None };
-    let sum = After { slopes: None, residual: Some(&residual) };
+    let sum = After { slopes: None, residual: Some((&residual).into()) };
     let slow = || {
-        epilogue::map(&pool, &source, CHANNELS, affine, After::default(), &mut between);
-        epilogue::map(&pool, &between, CHANNELS, None, rectify, &mut rest);
-        epilogue::map(&pool, &rest, CHANNELS, None, sum, &mut target);
+        epilogue::map(&pool, (&source).into(), CHANNELS, affine, After::default(), (&mut between).into());
+        epilogue::map(&pool, (&between).into(), CHANNELS, None, rectify, (&mut rest).into());
+        epilogue::map(&pool, (&rest).into(), CHANNELS, None, sum, (&mut target).into());
     };
     let mut fused = vec![0.0; len];
-    let both = After { residual: Some(&residual), ..rectify };
-    let fast = || epilogue::map(&pool, &source, CHANNELS, affine, both, &mut fused);
+    let both = After { residual: Some((&residual).into()), ..rectify };
+    let fast = || epilogue::map(&pool, (&source).into(), CHANNELS, affine, both, (&mut fused).into());
     assert_ratio("three passes forward to one", slow, fast, 1.2, 8.0);
 
     let saved = |rectified| batch_norm::Saved {
-        source: &source,
+        source: (&source).into(),
         gamma: &scale,
         mean: &mean,
         inverse_deviation: &scale,
@@ -159,7 +169,8 @@ fn one_pass_takes_less_time_than_several() {
         let d_slopes = Some(&mut d_slopes[..]);
         let into = batch_norm::ParameterGradients { d_gamma: &mut d_gamma, d_beta: &mut d_beta, d_slopes };
         let saved = saved(rectified);
-        batch_norm::backward(&pool, saved, Some(d_target), d_source, Store::Replace, None, partials, into);
+        let (d_target, d_source) = (Some(d_target.into()), d_source.into());
+        batch_norm::backward(&pool, saved, d_target, d_source, Store::Replace, None, partials, into);
     };
     let [mut partials, mut others] = [(); 2].map(|()| vec![0.0; (column::PARTS + 2) * 3 * CHANNELS]);
     let slow = || {
@@ -198,7 +209,7 @@ fn one_walk_for_two_gradients_takes_no_more_time_than_two() {
         direct::input_gradient(&pool, F32, &geometry, &d_target, &weights, &mut panels, &mut d_source, store);
     };
     let fast = || {
-        let out = Some((&mut other[..], Store::Replace));
+        let out = Some(((&mut other).into(), Store::Replace));
         let (work, gradient) = (&mut workspace, (&mut others[..], Store::Add));
         let source = source[..].into();
         dense::gradients(
@@ -206,7 +217,7 @@ fn one_walk_for_two_gradients_takes_no_more_time_than_two() {
             F32,
             &geometry,
             source,
-            &d_target,
+            (&d_target).into(),
             None,
             &weights,
             work,

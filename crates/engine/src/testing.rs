@@ -30,6 +30,11 @@ pub(crate) fn seen(precision: Precision, values: &[f32]) -> Vec<f32> {
     values.iter().map(see).collect()
 }
 
+/// Elements as bf16.
+pub(crate) fn halves(values: &[f32]) -> Vec<u16> {
+    values.iter().map(|value| pair(*value, 0.0) as u16).collect()
+}
+
 /// Asserts that sums of `terms` products of numbers below one agree: in the worst case each addition rounds by
 /// half a unit in the last place of the partial sum, and errors grow like a random walk.
 #[track_caller]

@@ -1,5 +1,7 @@
 //! A vector register of floats, one type for each instruction set.
 
+use super::words::{narrowed, widened};
+
 /// A vector register of floats.
 #[expect(unsafe_code, reason = "an instruction needs its instruction set, a load its floats")]
 pub(crate) trait Vector: Copy {
@@ -42,6 +44,35 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// As `splat`.
     unsafe fn prefetch(source: *const f32);
+
+    /// The bf16 at `source`.
+    /// # Safety
+    /// As `splat`; `LANES` of them are readable.
+    #[inline(always)]
+    unsafe fn widen(source: *const u16) -> Self {
+        let mut whole = [0.0; MAX_LANES];
+        // SAFETY: the caller's promise; `whole` has the most lanes that there are.
+        unsafe {
+            for (lane, value) in whole[..Self::LANES].iter_mut().enumerate() {
+                *value = widened(source.add(lane).read());
+            }
+            Self::load(whole.as_ptr())
+        }
+    }
+    /// Writes the lanes as bf16, to nearest and ties to even, past the caches as `stream` does where that is asked.
+    /// # Safety
+    /// As `splat`; `LANES` of them are writable at `target`.
+    #[inline(always)]
+    unsafe fn narrow(self, target: *mut u16, _streams: bool) {
+        let mut whole = [0.0; MAX_LANES];
+        // SAFETY: the caller's promise; `whole` has the most lanes that there are.
+        unsafe {
+            self.store(whole.as_mut_ptr());
+            for (lane, value) in whole[..Self::LANES].iter().enumerate() {
+                target.add(lane).write(narrowed(*value));
+            }
+        }
+    }
 
     /// The first lanes from `source`, as many as it has and at most `LANES`, zeros in the others.
     /// # Safety
@@ -224,6 +255,40 @@ intrinsics!(
                 std::arch::x86_64::_mm512_stream_ps(target, self);
             } else {
                 self.store(target);
+            }
+        }
+    },
+    #[inline(always)]
+    unsafe fn widen(source: *const u16) -> Self {
+        use std::arch::x86_64::{
+            _mm256_loadu_si256, _mm512_castsi512_ps, _mm512_cvtepu16_epi32, _mm512_slli_epi32,
+        };
+        // SAFETY: the caller promises the instruction set and the numbers.
+        unsafe {
+            let halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256(source.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(halves))
+        }
+    },
+    #[inline(always)]
+    unsafe fn narrow(self, target: *mut u16, streams: bool) {
+        use std::arch::x86_64::{
+            _CMP_UNORD_Q, _mm256_storeu_si256, _mm256_stream_si256, _mm512_add_epi32, _mm512_and_si512,
+            _mm512_castps_si512, _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_mask_or_epi32,
+            _mm512_set1_epi32, _mm512_srli_epi32,
+        };
+        // SAFETY: the caller promises the instruction set and the numbers.
+        unsafe {
+            let bits = _mm512_castps_si512(self);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let sums = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+            // As `words::rounded` treats what is no number.
+            let none = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self, self);
+            let rounded = _mm512_mask_or_epi32(sums, none, bits, _mm512_set1_epi32(0x0040_0000));
+            let halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
+            if streams && target.addr().is_multiple_of(32) {
+                _mm256_stream_si256(target.cast(), halves);
+            } else {
+                _mm256_storeu_si256(target.cast(), halves);
             }
         }
     },

@@ -34,6 +34,18 @@ fn rounded(value: f32) -> u32 {
     if value.is_nan() { bits | 0x0040_0000 } else { bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) }
 }
 
+/// `value` rounded to bf16.
+#[inline(always)]
+pub(super) fn narrowed(value: f32) -> u16 {
+    (rounded(value) >> 16) as u16
+}
+
+/// The value of a bf16.
+#[inline(always)]
+pub(super) fn widened(half: u16) -> f32 {
+    f32::from_bits(u32::from(half) << 16)
+}
+
 /// Two elements as one word of bf16, the first in its lower half.
 #[inline(always)]
 pub(crate) fn pair(first: f32, second: f32) -> u32 {
@@ -115,6 +127,24 @@ pub(crate) fn as_words(floats: &mut [f32]) -> &mut [u32] {
     // SAFETY: both have the same size and alignment, and every bit pattern is a value of either.
     unsafe {
         std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), floats.len())
+    }
+}
+
+/// The memory of floats as twice as many bf16.
+pub(crate) fn as_halves(floats: &mut [f32]) -> &mut [u16] {
+    #[expect(unsafe_code, reason = "two bf16 take the place of a float")]
+    // SAFETY: twice as many of half the size and a weaker alignment, and every bit pattern is a value of either.
+    unsafe {
+        std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), 2 * floats.len())
+    }
+}
+
+/// As [`as_halves`], to be read.
+pub(crate) fn halves_of(floats: &[f32]) -> &[u16] {
+    #[expect(unsafe_code, reason = "two bf16 take the place of a float")]
+    // SAFETY: as above.
+    unsafe {
+        std::slice::from_raw_parts(floats.as_ptr().cast(), 2 * floats.len())
     }
 }
 

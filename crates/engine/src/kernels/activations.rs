@@ -5,13 +5,14 @@ use std::ops::Range;
 
 use super::batch_norm::{self, Rectified};
 use super::epilogue::{self, After};
+use super::stored::Stored;
 use crate::gemm::{Rows, Store};
 use crate::isa::Isa;
 
 /// The input of a layer, `[rows, channels]`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Activations<'a> {
-    pub(crate) values: &'a [f32],
+    pub(crate) values: Stored<'a>,
     /// What is to be done to the values first.
     pub(crate) before: Option<Before<'a>>,
 }
@@ -26,7 +27,7 @@ pub(crate) struct Before<'a> {
 
 impl<'a> From<&'a [f32]> for Activations<'a> {
     fn from(values: &'a [f32]) -> Activations<'a> {
-        Activations { values, before: None }
+        Activations { values: values.into(), before: None }
     }
 }
 
@@ -40,6 +41,26 @@ impl<'a> Activations<'a> {
         assert!(before.is_none() || gradient == Some(Store::Replace), "sums of a gradient that is not whole");
         before
     }
+
+    /// Whether a layer can read them as they lie: f32 to which nothing is to be done.
+    pub(crate) fn as_they_lie(&self) -> Option<&'a [f32]> {
+        match (self.values, self.before) {
+            (Stored::F32(values), None) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// Writes those of `range`, whole rows, as the layer reads them.
+    ///
+    /// # Panics
+    /// When a length does not fit the range.
+    pub(crate) fn write(&self, isa: Isa, range: Range<usize>, target: &mut [f32]) {
+        let values = self.values.range(range);
+        match self.before {
+            None => values.widen(isa, target),
+            Some(before) => before.write(isa, values, target),
+        }
+    }
 }
 
 impl Before<'_> {
@@ -52,43 +73,43 @@ impl Before<'_> {
     ///
     /// # Panics
     /// When a length does not fit the others.
-    pub(crate) fn write(&self, isa: Isa, source: &[f32], target: &mut [f32]) {
+    pub(crate) fn write(&self, isa: Isa, source: Stored<'_>, target: &mut [f32]) {
         self.write_columns(isa, 0..self.mean.len(), source, target);
     }
 
     /// As [`Before::write`] for rows that have some of the columns alone.
-    fn write_columns(&self, isa: Isa, columns: Range<usize>, source: &[f32], target: &mut [f32]) {
+    fn write_columns(&self, isa: Isa, columns: Range<usize>, source: Stored<'_>, target: &mut [f32]) {
         let Rectified { scale, shift, slopes } = self.rectified;
         let [scale, shift, slopes] = [scale, shift, slopes].map(|values| &values[columns.clone()]);
         let after = After { slopes: Some(slopes), residual: None };
-        epilogue::map_some(isa, source, columns.len(), Some([scale, shift]), after, (target, false));
+        epilogue::map_some(isa, source, columns.len(), Some([scale, shift]), after, (target.into(), false));
     }
 
     /// Adds to `sums` what the normalisation's backward pass needs of some rows: see [`batch_norm::add_sums`].
     ///
     /// # Panics
     /// When a length does not fit the others.
-    pub(crate) fn add_sums(&self, isa: Isa, source: &[f32], d_target: &[f32], sums: &mut [f32]) {
-        batch_norm::add_sums(isa, source, d_target, self.mean, Some(self.rectified), sums);
+    pub(crate) fn add_sums(&self, isa: Isa, source: Stored<'_>, d_target: &[f32], sums: &mut [f32]) {
+        batch_norm::add_sums(isa, source, d_target.into(), self.mean, Some(self.rectified), sums);
     }
 }
 
-/// Rows that are normalised and rectified as they are copied.
+/// Rows that are widened, or normalised and rectified, as they are copied.
 pub(crate) struct Activated<'a> {
     pub(crate) isa: Isa,
-    pub(crate) values: &'a [f32],
-    pub(crate) before: Before<'a>,
+    pub(crate) source: Activations<'a>,
+    pub(crate) depth: usize,
 }
 
 impl Rows for Activated<'_> {
     type Origin = usize;
 
     fn count(&self) -> usize {
-        self.values.len() / self.depth()
+        self.source.values.len() / self.depth
     }
 
     fn depth(&self) -> usize {
-        self.before.mean.len()
+        self.depth
     }
 
     /// They lie nowhere, so there are no runs.
@@ -105,7 +126,11 @@ impl Rows for Activated<'_> {
     }
 
     fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]) {
-        let source = &self.values[row * self.depth()..][range.clone()];
-        self.before.write_columns(self.isa, range, source, target);
+        let first = row * self.depth;
+        let values = self.source.values.range(first + range.start..first + range.end);
+        match self.source.before {
+            None => values.widen(self.isa, target),
+            Some(before) => before.write_columns(self.isa, range, values, target),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::stored::Stored;
 use crate::buffer::Buffer;
 use crate::gemm::{Vector, by_vector};
 use crate::isa::Isa;
@@ -69,7 +70,7 @@ pub(crate) fn add_sums(pool: &Pool, values: &[f32], partials: &mut [f32], sums: 
     let channels = sums.len();
     reduce(pool, values.len() / channels, partials, sums, |rows, partial| {
         let values = &values[rows.start * channels..rows.end * channels];
-        sum_rows(pool.isa(), Term::Value, values, values, &[], partial);
+        sum_rows(pool.isa(), Term::Value, values.into(), values.into(), &[], partial);
     });
 }
 
@@ -92,7 +93,7 @@ pub(crate) enum Term {
 ///
 /// # Panics
 /// When a length does not fit the others.
-pub(crate) fn sum_rows(isa: Isa, term: Term, x: &[f32], y: &[f32], mean: &[f32], sums: &mut [f32]) {
+pub(crate) fn sum_rows(isa: Isa, term: Term, x: Stored<'_>, y: Stored<'_>, mean: &[f32], sums: &mut [f32]) {
     let channels = if term == Term::Value { sums.len() } else { sums.len() / 2 };
     assert!(x.len() == y.len() && x.len().is_multiple_of(channels), "rows of {channels} channels");
     assert!(term == Term::Value || mean.len() == channels, "a mean for each channel");
@@ -100,12 +101,12 @@ pub(crate) fn sum_rows(isa: Isa, term: Term, x: &[f32], y: &[f32], mean: &[f32],
     // SAFETY: an Isa that reaches a kernel is available, and the lengths were checked.
     unsafe {
         match term {
-            Term::Value => by_vector!(isa, sum_values, (x: &[f32], sums: &mut [f32])),
+            Term::Value => by_vector!(isa, sum_values, (x: Stored<'_>, sums: &mut [f32])),
             Term::Deviation => {
-                by_vector!(isa, sum_deviations, (x: &[f32], mean: &[f32], sums: &mut [f32]));
+                by_vector!(isa, sum_deviations, (x: Stored<'_>, mean: &[f32], sums: &mut [f32]));
             }
             Term::Gradient => {
-                by_vector!(isa, sum_gradients, (x: &[f32], y: &[f32], mean: &[f32], sums: &mut [f32]));
+                by_vector!(isa, sum_gradients, (x: Stored<'_>, y: Stored<'_>, mean: &[f32], sums: &mut [f32]));
             }
         }
     }
@@ -150,113 +151,169 @@ pub(crate) unsafe fn store_at<V: Vector>(vector: V, values: &mut [f32], place: R
     }
 }
 
-/// As [`store_at`], past the caches if it `streams`.
-///
-/// # Safety
-/// As [`load_at`].
-#[expect(unsafe_code, reason = "stores a whole vector")]
-#[inline(always)]
-pub(crate) unsafe fn write_at<V: Vector>(vector: V, values: &mut [f32], place: Range<usize>, streams: bool) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if streams && place.len() == V::LANES {
-            debug_assert!(place.end <= values.len(), "{place:?} of {}", values.len());
-            vector.stream(values.as_mut_ptr().add(place.start));
-        } else {
-            store_at(vector, values, place);
-        }
-    }
+/// The place of a vector of channels in each of some rows of `[rows, channels]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Column {
+    pub(crate) channel: usize,
+    /// Channels of the vector: all lanes, or those that are left.
+    width: usize,
+    channels: usize,
 }
 
-/// As [`load_at`] for `values` `[rows, channels]`, and fetches the same place of the next block of rows: no processor
-/// foresees a walk down the columns.
-///
-/// # Safety
-/// As [`load_at`].
-#[expect(unsafe_code, reason = "loads a whole vector")]
-#[inline(always)]
-pub(crate) unsafe fn load_ahead<V: Vector>(values: &[f32], place: Range<usize>, channels: usize) -> V {
-    // SAFETY: the caller's promise; a prefetch may name any address.
-    unsafe {
-        V::prefetch(values.as_ptr().wrapping_add(place.start + ROWS * channels));
-        load_at(values, place)
+impl Column {
+    /// That of the vector of `lanes` from `channel` on.
+    pub(crate) fn new(channel: usize, channels: usize, lanes: usize) -> Column {
+        Column { channel, width: lanes.min(channels - channel), channels }
     }
-}
 
-/// Runs `$body` for each block of rows and, in it, for the first channel of each vector.
-macro_rules! by_columns {
-    ($rows:expr, $channels:expr, $lanes:expr, |$channel:ident, $block:ident| $body:block) => {
-        for first in (0..$rows).step_by($crate::kernels::column::ROWS) {
-            for $channel in (0..$channels).step_by($lanes) {
-                let $block = first..(first + $crate::kernels::column::ROWS).min($rows);
-                $body
+    pub(crate) fn columns(&self) -> Range<usize> {
+        self.channel..self.channel + self.width
+    }
+
+    /// The place in `row`.
+    pub(crate) fn place(&self, row: usize) -> Range<usize> {
+        let start = row * self.channels + self.channel;
+        start..start + self.width
+    }
+
+    /// The vector of `row`, and fetches the same place of the next block of rows: no processor foresees a walk down the
+    /// columns.
+    ///
+    /// # Safety
+    /// The processor has `V`'s instruction set, the row lies in `values`, and the column has all lanes if it is `WHOLE`.
+    #[expect(unsafe_code, reason = "loads a whole vector")]
+    #[inline(always)]
+    pub(crate) unsafe fn read<V: Vector, const WHOLE: bool>(&self, values: Stored<'_>, row: usize) -> V {
+        let start = row * self.channels + self.channel;
+        // SAFETY: the caller's promise; a prefetch may name any address.
+        unsafe {
+            values.prefetch::<V>(start + ROWS * self.channels);
+            if WHOLE {
+                let [vector] = values.load(start);
+                vector
+            } else {
+                values.at(start..start + self.width)
             }
         }
-    };
+    }
+}
+
+/// Calls `$body::<V, WHOLE>` with a [`Column`] and a block of rows, for all of `$rows` rows of `$channels` channels.
+macro_rules! by_columns {
+    ($vector:ident, $rows:expr, $channels:expr, $body:ident($($argument:expr),* $(,)?)) => {{
+        let (rows, channels) = ($rows, $channels);
+        for first in (0..rows).step_by($crate::kernels::column::ROWS) {
+            let block = first..(first + $crate::kernels::column::ROWS).min(rows);
+            for channel in (0..channels).step_by($vector::LANES) {
+                let column = $crate::kernels::column::Column::new(channel, channels, $vector::LANES);
+                if channel + $vector::LANES <= channels {
+                    $body::<$vector, true>(column, block.clone(), $($argument),*);
+                } else {
+                    $body::<$vector, false>(column, block.clone(), $($argument),*);
+                }
+            }
+        }
+    }};
 }
 pub(crate) use by_columns;
 
 #[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
 #[inline(always)]
-unsafe fn sum_values<V: Vector>(x: &[f32], sums: &mut [f32]) {
+unsafe fn sum_values<V: Vector>(x: Stored<'_>, sums: &mut [f32]) {
     let channels = sums.len();
-    by_columns!(x.len() / channels, channels, V::LANES, |channel, block| {
-        let end = (channel + V::LANES).min(channels);
-        // SAFETY: the caller promises the instruction set.
-        unsafe {
-            let mut sum = V::load_some(&sums[channel..end]);
-            for row in block {
-                sum = sum.add(load_ahead::<V>(x, row * channels + channel..row * channels + end, channels));
-            }
-            sum.store_some(&mut sums[channel..end]);
+    // SAFETY: the caller promises the instruction set and operands of these sizes.
+    unsafe { by_columns!(V, x.len() / channels, channels, add_values(x, sums)) }
+}
+
+/// # Safety
+/// As [`Column::read`].
+#[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn add_values<V: Vector, const WHOLE: bool>(
+    column: Column,
+    rows: Range<usize>,
+    x: Stored<'_>,
+    sums: &mut [f32],
+) {
+    let sums = &mut sums[column.columns()];
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sum = V::load_some(sums);
+        for row in rows {
+            sum = sum.add(column.read::<V, WHOLE>(x, row));
         }
-    });
+        sum.store_some(sums);
+    }
 }
 
 #[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
 #[inline(always)]
-unsafe fn sum_deviations<V: Vector>(x: &[f32], mean: &[f32], sums: &mut [f32]) {
+unsafe fn sum_deviations<V: Vector>(x: Stored<'_>, mean: &[f32], sums: &mut [f32]) {
     let channels = mean.len();
-    let (sums, squares) = sums.split_at_mut(channels);
-    by_columns!(x.len() / channels, channels, V::LANES, |channel, block| {
-        let end = (channel + V::LANES).min(channels);
-        // SAFETY: the caller promises the instruction set.
-        unsafe {
-            let (mut sum, mean) = (V::load_some(&sums[channel..end]), V::load_some(&mean[channel..end]));
-            let mut square = V::load_some(&squares[channel..end]);
-            for row in block {
-                let x = load_ahead::<V>(x, row * channels + channel..row * channels + end, channels);
-                let deviation = x.subtract(mean);
-                sum = sum.add(deviation);
-                square = deviation.multiply_add(deviation, square);
-            }
-            sum.store_some(&mut sums[channel..end]);
-            square.store_some(&mut squares[channel..end]);
+    // SAFETY: the caller promises the instruction set and operands of these sizes.
+    unsafe { by_columns!(V, x.len() / channels, channels, add_deviations(x, mean, sums)) }
+}
+
+/// # Safety
+/// As [`Column::read`].
+#[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn add_deviations<V: Vector, const WHOLE: bool>(
+    column: Column,
+    rows: Range<usize>,
+    x: Stored<'_>,
+    mean: &[f32],
+    sums: &mut [f32],
+) {
+    let (sums, squares) = sums.split_at_mut(mean.len());
+    let [sums, squares] = [sums, squares].map(|sums| &mut sums[column.columns()]);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mean = V::load_some(&mean[column.columns()]);
+        let (mut sum, mut square) = (V::load_some(sums), V::load_some(squares));
+        for row in rows {
+            let deviation = column.read::<V, WHOLE>(x, row).subtract(mean);
+            sum = sum.add(deviation);
+            square = deviation.multiply_add(deviation, square);
         }
-    });
+        sum.store_some(sums);
+        square.store_some(squares);
+    }
 }
 
 #[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
 #[inline(always)]
-unsafe fn sum_gradients<V: Vector>(x: &[f32], y: &[f32], mean: &[f32], sums: &mut [f32]) {
+unsafe fn sum_gradients<V: Vector>(x: Stored<'_>, y: Stored<'_>, mean: &[f32], sums: &mut [f32]) {
     let channels = mean.len();
-    let (sums, products) = sums.split_at_mut(channels);
-    by_columns!(x.len() / channels, channels, V::LANES, |channel, block| {
-        let end = (channel + V::LANES).min(channels);
-        // SAFETY: the caller promises the instruction set.
-        unsafe {
-            let (mut sum, mean) = (V::load_some(&sums[channel..end]), V::load_some(&mean[channel..end]));
-            let mut product = V::load_some(&products[channel..end]);
-            for row in block {
-                let x = load_ahead::<V>(x, row * channels + channel..row * channels + end, channels);
-                let y = load_ahead::<V>(y, row * channels + channel..row * channels + end, channels);
-                sum = sum.add(y);
-                product = y.multiply_add(x.subtract(mean), product);
-            }
-            sum.store_some(&mut sums[channel..end]);
-            product.store_some(&mut products[channel..end]);
+    // SAFETY: the caller promises the instruction set and operands of these sizes.
+    unsafe { by_columns!(V, x.len() / channels, channels, add_gradients([x, y], mean, sums)) }
+}
+
+/// # Safety
+/// As [`Column::read`].
+#[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn add_gradients<V: Vector, const WHOLE: bool>(
+    column: Column,
+    rows: Range<usize>,
+    [x, y]: [Stored<'_>; 2],
+    mean: &[f32],
+    sums: &mut [f32],
+) {
+    let (sums, products) = sums.split_at_mut(mean.len());
+    let [sums, products] = [sums, products].map(|sums| &mut sums[column.columns()]);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mean = V::load_some(&mean[column.columns()]);
+        let (mut sum, mut product) = (V::load_some(sums), V::load_some(products));
+        for row in rows {
+            let (x, y) = (column.read::<V, WHOLE>(x, row), column.read::<V, WHOLE>(y, row));
+            sum = sum.add(y);
+            product = y.multiply_add(x.subtract(mean), product);
         }
-    });
+        sum.store_some(sums);
+        product.store_some(products);
+    }
 }
 
 #[cfg(test)]
@@ -296,7 +353,7 @@ mod tests {
                 };
                 let run = |term, len: usize| {
                     let mut sums = start[..len].to_vec();
-                    sum_rows(isa, term, &x, &y, &mean, &mut sums);
+                    sum_rows(isa, term, x[..].into(), y[..].into(), &mean, &mut sums);
                     sums
                 };
                 // Squares are below four.

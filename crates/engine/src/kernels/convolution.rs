@@ -9,6 +9,7 @@ use super::finished;
 #[cfg(target_arch = "x86_64")]
 use super::flat;
 use super::geometry::Geometry;
+use super::stored::{Stored, StoredMut};
 use super::winograd::{self, Direction, Filters};
 use crate::gemm::{Registers, Store};
 use crate::pool::Pool;
@@ -156,16 +157,17 @@ pub(crate) fn forward(
     epilogue: Epilogue<'_>,
     mut moments: Option<&mut [f32]>,
     workspace: &mut [f32],
-    target: &mut [f32],
+    mut target: StoredMut<'_>,
 ) -> Option<usize> {
     assert!(
-        source.before.is_none() || is_dense(pool, method, geometry),
-        "a normalisation before {geometry:?}"
+        source.as_they_lie().is_some() || is_dense(pool, method, geometry),
+        "a normalisation or bf16 before {geometry:?}"
     );
     let channels = geometry.target.channels;
     let done = match method.algorithm {
         Algorithm::Direct => {
             let moments = moments.as_deref_mut();
+            let target = target.reborrow();
             direct::forward(pool, method.precision, geometry, source, rearranged, epilogue, moments, target)
         }
         Algorithm::Unpacked => {
@@ -174,21 +176,21 @@ pub(crate) fn forward(
                 pool,
                 precision,
                 geometry,
-                source.values,
+                source.values.floats(),
                 weights,
                 epilogue,
                 workspace,
-                target,
+                target.reborrow().floats(),
             );
             None
         }
         Algorithm::Winograd => {
             let shape = filters(pool, method.precision, geometry, Direction::Forward);
-            let (store, bias) = (Store::Replace, epilogue.bias);
+            let (store, bias, target) = (Store::Replace, epilogue.bias, target.reborrow().floats());
             winograd::convolve(
                 pool,
                 geometry,
-                source.values,
+                source.values.floats(),
                 shape,
                 rearranged,
                 bias,
@@ -201,11 +203,12 @@ pub(crate) fn forward(
         }
         #[cfg(target_arch = "x86_64")]
         Algorithm::Flat => {
-            flat::forward(pool, geometry, source.values, rearranged, epilogue, method.weights, target);
+            let (source, target) = (source.values.floats(), target.reborrow().floats());
+            flat::forward(pool, geometry, source, rearranged, epilogue, method.weights, target);
             None
         }
     };
-    finished::measured(pool, done, moments, channels, target)
+    finished::measured(pool, done, moments, channels, target.as_ref())
 }
 
 /// Whether [`dense::gradients`] is how the gradients are computed, which takes a pending one and activations with a
@@ -254,13 +257,13 @@ pub(crate) fn gradients(
     method: Method,
     geometry: &Geometry,
     source: Activations<'_>,
-    d_target: &[f32],
+    d_target: Stored<'_>,
     pending: Option<Pending<'_>>,
     weights: &[f32],
     workspace: &mut [f32],
     partials: &mut [f32],
     d_weights: (&mut [f32], Store),
-    d_source: Option<(&mut [f32], Store)>,
+    d_source: Option<(StoredMut<'_>, Store)>,
 ) -> Option<usize> {
     let precision = method.precision;
     if is_dense(pool, method, geometry) {
@@ -270,7 +273,8 @@ pub(crate) fn gradients(
         );
     }
     assert!(pending.is_none() && source.before.is_none(), "a normalisation beside {geometry:?}");
-    let source = source.values;
+    let (source, d_target) = (source.values.floats(), d_target.floats());
+    let d_source = d_source.map(|(d_source, store)| (d_source.floats(), store));
     match method.algorithm {
         Algorithm::Direct | Algorithm::Unpacked => {
             direct::weight_gradient(pool, precision, geometry, source, d_target, workspace, d_weights);

@@ -1,10 +1,13 @@
 //! Both gradients of a convolution of 1 x 1 with stride 1, whose rows are the activations themselves, in one walk over
 //! the rows: each gradient that comes in is read once, while it is in a cache for both products.
 
+use std::ops::Range;
+
 use super::activations::Activations;
 use super::batch_norm::Pending;
+use super::column;
 use super::geometry::Geometry;
-use super::{column, stream};
+use super::stored::{self, SharedStored, Stored, StoredMut};
 use crate::gemm::{
     Dense, MAX_ELEMENTS, Panels, Registers, Store, Transposed, Turned, merge_parts, pack_transposed_rows,
     packed_rows_len, product_rows, row_block, transposed_product,
@@ -63,13 +66,13 @@ pub(crate) fn gradients(
     precision: Precision,
     geometry: &Geometry,
     source: Activations<'_>,
-    d_target: &[f32],
+    d_target: Stored<'_>,
     pending: Option<Pending<'_>>,
     weights: &[f32],
     workspace: &mut [f32],
     partials: &mut [f32],
     (d_weights, weights_store): (&mut [f32], Store),
-    d_source: Option<(&mut [f32], Store)>,
+    d_source: Option<(StoredMut<'_>, Store)>,
 ) -> Option<usize> {
     let isa = pool.isa();
     let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
@@ -83,19 +86,27 @@ pub(crate) fn gradients(
     let d_source = d_source.map(|(d_source, store)| {
         assert_eq!(d_source.len(), rows * inputs, "input gradient of {geometry:?}");
         transposed.pack_transposed(pool, weights, &[0], panels);
-        // Rows that go past the caches are made in scratch memory.
-        let streams = store == Store::Replace && stream::pays(isa, d_source.len(), true);
-        (Shared::new(d_source), store, streams)
+        (d_source.shared(), store)
     });
-    let made_len = if d_source.is_some_and(|(.., streams)| streams) { block * inputs } else { 0 };
-    let summed = source.awaiting_sums(d_source.map(|(_, store, _)| store));
+    let streams =
+        matches!(&d_source, Some((d_source, Store::Replace)) if stored::streams(isa, d_source.len(), true));
+    // Rows that are rounded or go past the caches are made in scratch memory.
+    let made_len = match &d_source {
+        Some((SharedStored::F32(_), _)) if !streams => 0,
+        None => 0,
+        Some(_) => block * inputs,
+    };
+    let summed = source.awaiting_sums(d_source.map(|(_, store)| store));
     let panels = &*panels;
     let (each, parts) = parts(isa, precision, geometry);
     let sums = &mut sums[..parts * d_weights.len()];
     let all = Panels::new(isa, precision, block, outputs);
     let before_sums = Shared::new(partials);
     // What the last rows of a tile read, without use, past the last element.
-    let activated_len = if source.before.is_some() { block * inputs + Registers::of(isa).rows } else { 0 };
+    let activated_len = match source.as_they_lie() {
+        Some(_) => 0,
+        None => block * inputs + Registers::of(isa).rows,
+    };
     pool.run_chunks_with_scratch(sums, d_weights.len(), |part, sums, scratch| {
         let sums = Shared::new(sums);
         let layout = Turned::new((isa, precision), inputs, precision.words(block));
@@ -113,26 +124,25 @@ pub(crate) fn gradients(
             let taken = start..(start + block).min(last);
             let range = taken.start * outputs..taken.end * outputs;
             let source_range = taken.start * inputs..taken.end * inputs;
-            let here = match pending {
-                None => &d_target[range],
-                Some(pending) => {
+            let here = match (d_target, pending) {
+                (Stored::F32(d_target), None) => &d_target[range],
+                (_, pending) => {
                     let written = &mut written[..range.len()];
-                    pending.write(isa, range.clone(), Some(&d_target[range]), written, Store::Replace);
+                    write_gradient(isa, pending, d_target, range, written);
                     &*written
                 }
             };
-            if let Some((d_source, store, streams)) = d_source {
+            if let Some((d_source, store)) = d_source {
                 let dense = Dense::new(here, outputs);
-                let into = if streams {
-                    Shared::new(&mut made[..source_range.len()])
-                } else {
-                    d_source.after(source_range.start)
+                let (into, made_store) = match d_source.floats_after(source_range.start) {
+                    Some(into) if !streams => (into, store),
+                    _ => (Shared::new(&mut made[..source_range.len()]), Store::Replace),
                 };
                 for first in (0..taken.len()).step_by(row_block(isa, precision)) {
                     let (rows, group) =
                         (first..(first + row_block(isa, precision)).min(taken.len()), 0..transposed.count());
                     let place = |row: usize| row * inputs;
-                    product_rows(&dense, rows, (transposed, panels), group, packed, into, &place, store);
+                    product_rows(&dense, rows, (transposed, panels), group, packed, into, &place, made_store);
                 }
                 #[expect(unsafe_code, reason = "tasks share a tensor and a buffer")]
                 // SAFETY: these rows and the sums of this part are this task's alone.
@@ -144,10 +154,11 @@ pub(crate) fn gradients(
                         if start == part * each {
                             sums.fill(0.0);
                         }
-                        before.add_sums(isa, &source.values[source_range.clone()], done, sums);
+                        before.add_sums(isa, source.values.range(source_range.clone()), done, sums);
                     }
-                    if streams {
-                        stream::send(isa, done, d_source.range(source_range.clone()));
+                    if made_len > 0 {
+                        let to = d_source.range(source_range.clone());
+                        stored::copy(isa, Stored::F32(done), to, store, streams);
                     }
                 }
             }
@@ -158,14 +169,10 @@ pub(crate) fn gradients(
                 (0..shape.count()).for_each(|index| shape.fill_panel(index, here, right));
                 &*right
             };
-            let from_here = match source.before {
-                None => &source.values[taken.start * inputs..],
-                Some(before) => {
-                    before.write(
-                        isa,
-                        &source.values[source_range.clone()],
-                        &mut activated[..source_range.len()],
-                    );
+            let from_here = match source.as_they_lie() {
+                Some(values) => &values[source_range.start..],
+                None => {
+                    source.write(isa, source_range.clone(), &mut activated[..source_range.len()]);
                     &*activated
                 }
             };
@@ -192,20 +199,42 @@ pub(crate) fn gradients(
     summed.map(|_| parts)
 }
 
+/// Writes the gradient of some rows as a product reads it: that of the normalisation's input where it is pending.
+pub(crate) fn write_gradient(
+    isa: Isa,
+    pending: Option<Pending<'_>>,
+    d_target: Stored<'_>,
+    range: Range<usize>,
+    written: &mut [f32],
+) {
+    let here = d_target.range(range.clone());
+    match pending {
+        None => here.widen(isa, written),
+        Some(pending) => pending.write(isa, range, Some(here), written.into(), Store::Replace, false),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernels::activations::Before;
     use crate::kernels::batch_norm::Rectified;
     use crate::kernels::reference;
-    use crate::testing::{Numbers, assert_close, seen};
+    use crate::testing::{Numbers, assert_close, halves, seen};
     use net::Shape;
 
     #[test]
     fn both_gradients_are_those_of_plain_loops_whatever_the_threads() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-            let shapes =
-                [(14, 13, 5, 33), (21, 10, 40, 17), (10, 15, 64, 70), (20, 14, 3, 16), (22, 12, 130, 20)];
+            // The last one's gradient is large enough to go past the caches.
+            let shapes = [
+                (14, 13, 5, 33),
+                (21, 10, 40, 17),
+                (10, 15, 64, 70),
+                (20, 14, 3, 16),
+                (22, 12, 130, 20),
+                (15, 46, 34, 3),
+            ];
             let cases = shapes
                 .into_iter()
                 .flat_map(|shape| [Precision::F32, Precision::Bf16].map(|precision| (shape, precision)));
@@ -225,12 +254,15 @@ mod tests {
                     (numbers.vector(geometry.source_len()), numbers.vector(geometry.target_len()));
                 let (weights, start) = (numbers.vector(inputs * outputs), numbers.vector(inputs * outputs));
                 let start_source = numbers.vector(geometry.source_len());
-                let run_with = |threads, store, source: Activations<'_>, d_target: &[f32], pending| {
+                let run_into = |threads,
+                                source: Activations<'_>,
+                                d_target: Stored<'_>,
+                                pending: Option<Pending<'_>>,
+                                out: (StoredMut<'_>, Store)| {
                     let pool = Pool::with_isa(threads, isa).unwrap();
                     let mut workspace = vec![f32::NAN; workspace_len(isa, precision, &geometry)];
                     let mut partials = vec![f32::NAN; column::PARTS * 3 * inputs];
-                    let (mut d_weights, mut d_source) = (start.clone(), start_source.clone());
-                    let out = Some((&mut d_source[..], store));
+                    let mut d_weights = start.clone();
                     let parts = gradients(
                         &pool,
                         precision,
@@ -242,10 +274,20 @@ mod tests {
                         &mut workspace,
                         &mut partials,
                         (&mut d_weights, Store::Add),
-                        out,
+                        Some(out),
                     );
                     partials.truncate(parts.unwrap_or(0) * 3 * inputs);
-                    (d_weights, d_source, partials)
+                    (d_weights, partials)
+                };
+                let run_with = |threads,
+                                store,
+                                source: Activations<'_>,
+                                d_target: &Vec<f32>,
+                                pending: Option<Pending<'_>>| {
+                    let mut d_source = start_source.clone();
+                    let out = ((&mut d_source).into(), store);
+                    let (d_weights, parts) = run_into(threads, source, d_target.into(), pending, out);
+                    (d_weights, d_source, parts)
                 };
                 let plain = Activations::from(&source[..]);
                 let run = |threads, store| run_with(threads, store, plain, &d_target, None);
@@ -267,10 +309,10 @@ mod tests {
                 let normalised = numbers.vector(geometry.target_len());
                 let (coefficients, slopes) = (numbers.vector(3 * outputs), numbers.vector(outputs));
                 let [scale, shift] = [(); 2].map(|()| numbers.vector(outputs));
-                let rectified = Rectified { scale: &scale, shift: &shift, slopes: &slopes };
-                let pending = Pending::new(&normalised, Some(rectified), &coefficients);
+                let after = Rectified { scale: &scale, shift: &shift, slopes: &slopes };
+                let pending = Pending::new((&normalised).into(), Some(after), &coefficients);
                 let mut written = vec![f32::NAN; d_target.len()];
-                pending.write(isa, 0..d_target.len(), Some(&d_target), &mut written, Store::Replace);
+                write_gradient(isa, Some(pending), (&d_target).into(), 0..d_target.len(), &mut written);
                 assert_eq!(
                     run_with(2, Store::Add, plain, &d_target, Some(pending)),
                     run_with(2, Store::Add, plain, &written, None)
@@ -280,9 +322,9 @@ mod tests {
                 let [mean, scale, shift, slopes] = [(); 4].map(|()| numbers.vector(inputs));
                 let rectified = Rectified { scale: &scale, shift: &shift, slopes: &slopes };
                 let before = Before { mean: &mean, rectified };
-                let left = Activations { values: &source, before: Some(before) };
+                let left = Activations { values: (&source).into(), before: Some(before) };
                 let mut activated = vec![f32::NAN; source.len()];
-                before.write(isa, &source, &mut activated);
+                before.write(isa, (&source).into(), &mut activated);
                 let (d_weights, d_source, parts) =
                     run_with(2, Store::Replace, left, &d_target, Some(pending));
                 let (expected, expected_source, _) =
@@ -290,9 +332,41 @@ mod tests {
                 assert_eq!((d_weights, &d_source), (expected, &expected_source));
                 let (mut sums, mut expected) = (vec![0.0; 3 * inputs], vec![0.0; 3 * inputs]);
                 column::add_parts(&parts, &mut sums);
-                before.add_sums(isa, &source, &d_source, &mut expected);
+                before.add_sums(isa, (&source).into(), &d_source, &mut expected);
                 // Terms far above one.
                 assert_close(&sums, &expected, 16 * images * side * side);
+
+                // What is kept in bf16 is read as f32 of the same values and rounded once when it is written.
+                for store in [Store::Replace, Store::Add] {
+                    let [source, d_target, normalised, start] =
+                        [&source, &d_target, &normalised, &start_source].map(|values| halves(values));
+                    let wide = |values: &Vec<u16>| {
+                        let mut wide = vec![f32::NAN; values.len()];
+                        Stored::Bf16(values).widen(isa, &mut wide);
+                        wide
+                    };
+                    let [wide_source, wide_target, wide_normalised] =
+                        [&source, &d_target, &normalised].map(wide);
+                    // A gradient that is added to has no normalisation that waits for its sums.
+                    let before = (store == Store::Replace).then_some(before);
+                    let with = |source, normalised| {
+                        let pending = Pending::new(normalised, Some(after), &coefficients);
+                        (Activations { values: source, before }, Some(pending))
+                    };
+                    let mut d_source = start.clone();
+                    let (left, pending) = with(Stored::Bf16(&source), Stored::Bf16(&normalised));
+                    let out = (StoredMut::Bf16(&mut d_source), store);
+                    let rounded = run_into(2, left, Stored::Bf16(&d_target), pending, out);
+
+                    let (left, pending) = with((&wide_source).into(), (&wide_normalised).into());
+                    let mut expected = start_source.clone();
+                    let out = ((&mut expected).into(), Store::Replace);
+                    assert_eq!(rounded, run_into(1, left, (&wide_target).into(), pending, out), "{isa}");
+                    if store == Store::Add {
+                        expected.iter_mut().zip(wide(&start)).for_each(|(sum, start)| *sum += start);
+                    }
+                    assert_eq!(d_source, halves(&expected), "{isa} {store:?}");
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ use super::activations::{Activated, Activations};
 use super::epilogue::Epilogue;
 use super::finished;
 use super::geometry::{Geometry, Tap};
+use super::stored::StoredMut;
 use crate::gemm::{Dense, Panels, Rows, Store, outer_product, outer_workspace_len, product};
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
@@ -204,20 +205,20 @@ pub(crate) fn forward(
     pool: &Pool,
     precision: Precision,
     geometry: &Geometry,
-    Activations { values: source, before }: Activations<'_>,
+    source: Activations<'_>,
     panels: &[f32],
     epilogue: Epilogue<'_>,
     moments: Option<&mut [f32]>,
-    target: &mut [f32],
+    target: StoredMut<'_>,
 ) -> Option<usize> {
     assert_eq!(target.len(), geometry.target_len(), "output of {geometry:?}");
     let shape = forward_panels(pool, precision, geometry);
-    if let Some(before) = before {
-        assert!(geometry.is_dense(), "a normalisation before {geometry:?}");
-        assert_eq!(source.len(), geometry.source_len(), "activations of {geometry:?}");
-        let rows = &Activated { isa: pool.isa(), values: source, before };
+    let Some(source) = source.as_they_lie() else {
+        assert!(geometry.is_dense(), "a normalisation or bf16 before {geometry:?}");
+        assert_eq!(source.values.len(), geometry.source_len(), "activations of {geometry:?}");
+        let rows = &Activated { isa: pool.isa(), source, depth: shape.depth };
         return finished::product(pool, rows, shape, panels, epilogue, moments, target);
-    }
+    };
     with_rows!(geometry, source, |rows| finished::product(
         pool, rows, shape, panels, epilogue, moments, target
     ))
@@ -411,7 +412,16 @@ mod tests {
                 shape.pack(&pool, &weights, &mut panels);
                 let mut target = vec![f32::NAN; geometry.target_len()];
                 let epilogue = Epilogue::bias(Some(&bias));
-                forward(&pool, precision, &geometry, source[..].into(), &panels, epilogue, None, &mut target);
+                forward(
+                    &pool,
+                    precision,
+                    &geometry,
+                    source[..].into(),
+                    &panels,
+                    epilogue,
+                    None,
+                    (&mut target).into(),
+                );
                 let [seen_source, seen_weights, seen_d_target] =
                     [&source, &weights, &d_target].map(|values| seen(precision, values));
                 let expected = reference::convolution(&geometry, &seen_source, &seen_weights, &bias);

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::{column, stream};
+use super::column;
+use super::stored::{self, Stored, StoredMut};
 use crate::gemm::{Vector, by_vector};
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
@@ -21,7 +22,7 @@ pub(crate) struct After<'a> {
     /// Slopes of a rectifier, `[channels]`.
     pub(crate) slopes: Option<&'a [f32]>,
     /// Added to what was rectified; as many values as the output.
-    pub(crate) residual: Option<&'a [f32]>,
+    pub(crate) residual: Option<Stored<'a>>,
 }
 
 impl<'a> Epilogue<'a> {
@@ -32,7 +33,7 @@ impl<'a> Epilogue<'a> {
 
     /// For rows that begin `count` floats later.
     pub(crate) fn after_floats(mut self, count: usize) -> Epilogue<'a> {
-        self.after.residual = self.after.residual.map(|residual| &residual[count..]);
+        self.after.residual = self.after.residual.map(|residual| residual.range(count..residual.len()));
         self
     }
 
@@ -78,7 +79,7 @@ impl<'a> Epilogue<'a> {
             let mut here = self;
             here.bias = here.bias.map(|bias| &bias[columns.clone()]);
             here.after.slopes = here.after.slopes.map(|slopes| &slopes[columns.clone()]);
-            here.after.residual = here.after.residual.map(|residual| &residual[place.clone()]);
+            here.after.residual = here.after.residual.map(|residual| residual.range(place.clone()));
             // SAFETY: the caller's promise; every operand was cut to the columns, and an Isa that reaches a kernel is
             // available.
             unsafe {
@@ -108,7 +109,7 @@ impl After<'_> {
                 value = value.where_positive(value, value.multiply(column::load_at(slopes, columns)));
             }
             if let Some(residual) = self.residual {
-                value = value.add(column::load_at(residual, place));
+                value = value.add(residual.at(place));
             }
         }
         value
@@ -157,19 +158,24 @@ unsafe fn finish_row<V: Vector>(epilogue: Epilogue<'_>, row: &mut [f32]) {
 /// When a length does not fit the others.
 pub(crate) fn map(
     pool: &Pool,
-    source: &[f32],
+    source: Stored<'_>,
     channels: usize,
     affine: Option<[&[f32]; 2]>,
     after: After<'_>,
-    target: &mut [f32],
+    target: StoredMut<'_>,
 ) {
     assert_eq!(source.len(), target.len(), "input and output");
     assert!(after.residual.is_none_or(|residual| residual.len() == target.len()), "output and summand");
-    let (chunk, streams) = (column::chunk(channels), stream::pays(pool.isa(), target.len(), true));
-    pool.run_chunks(target, chunk, |index, target| {
-        let range = index * chunk..index * chunk + target.len();
-        let source = &source[range.clone()];
-        let after = After { residual: after.residual.map(|residual| &residual[range]), ..after };
+    let (chunk, len) = (column::chunk(channels), target.len());
+    let streams = stored::streams(pool.isa(), len, true);
+    let target = target.shared();
+    pool.run(len.div_ceil(chunk), |index, _| {
+        let range = index * chunk..((index + 1) * chunk).min(len);
+        let source = source.range(range.clone());
+        let after = After { residual: after.residual.map(|residual| residual.range(range.clone())), ..after };
+        #[expect(unsafe_code, reason = "tasks share a tensor")]
+        // SAFETY: this range is this task's alone.
+        let target = unsafe { target.range(range) };
         map_some(pool.isa(), source, channels, affine, after, (target, streams));
     });
 }
@@ -180,11 +186,11 @@ pub(crate) fn map(
 /// As [`map`].
 pub(crate) fn map_some(
     isa: Isa,
-    source: &[f32],
+    source: Stored<'_>,
     channels: usize,
     affine: Option<[&[f32]; 2]>,
     after: After<'_>,
-    (target, streams): (&mut [f32], bool),
+    (target, streams): (StoredMut<'_>, bool),
 ) {
     assert_eq!(source.len(), target.len(), "input and output");
     assert!(after.residual.is_none_or(|residual| residual.len() == target.len()), "output and summand");
@@ -198,8 +204,8 @@ pub(crate) fn map_some(
             isa,
             map_rows,
             (
-                source: &[f32], channels: usize, affine: Option<[&[f32]; 2]>, after: After<'_>,
-                target: &mut [f32], streams: bool
+                source: Stored<'_>, channels: usize, affine: Option<[&[f32]; 2]>, after: After<'_>,
+                target: StoredMut<'_>, streams: bool
             )
         );
     }
@@ -208,28 +214,79 @@ pub(crate) fn map_some(
 #[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
 #[inline(always)]
 unsafe fn map_rows<V: Vector>(
-    source: &[f32],
+    source: Stored<'_>,
     channels: usize,
     affine: Option<[&[f32]; 2]>,
     after: After<'_>,
-    target: &mut [f32],
+    target: StoredMut<'_>,
     streams: bool,
 ) {
+    /// Vectors that are computed side by side, so that one decision is made for all.
+    const N: usize = 4;
+    let mut target = target;
     for row in (0..source.len()).step_by(channels) {
-        for channel in (0..channels).step_by(V::LANES) {
-            let columns = channel..(channel + V::LANES).min(channels);
-            let place = row + columns.start..row + columns.end;
-            // SAFETY: the caller promises the instruction set and operands of these sizes.
-            unsafe {
-                let mut value = column::load_at::<V>(source, place.clone());
+        let mut channel = 0;
+        // SAFETY: the caller promises the instruction set and operands of these sizes.
+        unsafe {
+            while channel + N * V::LANES <= channels {
+                let values: [V; N] = map_vectors(source, [row, channel], affine, after);
+                target.store(values, row + channel, streams);
+                channel += N * V::LANES;
+            }
+            while channel + V::LANES <= channels {
+                let values: [V; 1] = map_vectors(source, [row, channel], affine, after);
+                target.store(values, row + channel, streams);
+                channel += V::LANES;
+            }
+            if channel < channels {
+                let (columns, place) = (channel..channels, row + channel..row + channels);
+                let mut value = source.at::<V>(place.clone());
                 if let Some([scale, shift]) = affine {
                     let shift = column::load_at(shift, columns.clone());
                     value = value.multiply_add(column::load_at(scale, columns.clone()), shift);
                 }
                 let value = after.value(value, columns, place.clone());
-                column::write_at(value, target, place, streams);
+                target.put(value, place, streams);
             }
         }
+    }
+}
+
+/// `N` vectors of a row from `channel` on.
+///
+/// # Safety
+/// The processor has `V`'s instruction set, and the operands reach as far.
+#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn map_vectors<V: Vector, const N: usize>(
+    source: Stored<'_>,
+    [row, channel]: [usize; 2],
+    affine: Option<[&[f32]; 2]>,
+    after: After<'_>,
+) -> [V; N] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut values: [V; N] = source.load(row + channel);
+        if let Some([scale, shift]) = affine {
+            let scale: [V; N] = Stored::F32(scale).load(channel);
+            let shift: [V; N] = Stored::F32(shift).load(channel);
+            for (index, value) in values.iter_mut().enumerate() {
+                *value = value.multiply_add(scale[index], shift[index]);
+            }
+        }
+        if let Some(slopes) = after.slopes {
+            let slopes: [V; N] = Stored::F32(slopes).load(channel);
+            for (value, slope) in values.iter_mut().zip(slopes) {
+                *value = value.where_positive(*value, value.multiply(slope));
+            }
+        }
+        if let Some(residual) = after.residual {
+            let residual: [V; N] = residual.load(row + channel);
+            for (value, residual) in values.iter_mut().zip(residual) {
+                *value = value.add(residual);
+            }
+        }
+        values
     }
 }
 
@@ -250,7 +307,7 @@ mod tests {
                     let affine = (choice & 1 > 0).then_some([&scale[..], &shift[..]]);
                     let after = After {
                         slopes: (choice & 2 > 0).then_some(&slopes),
-                        residual: (choice & 4 > 0).then_some(&residual),
+                        residual: (choice & 4 > 0).then_some((&residual).into()),
                     };
                     let expected = |scale: Option<&[f32]>, shift: Option<&[f32]>| -> Vec<f32> {
                         let value = |(index, value): (usize, &f32)| {
@@ -259,12 +316,12 @@ mod tests {
                             let value = shift.map_or(value, |shift| value + shift[channel]);
                             let slope = after.slopes.map_or(1.0, |slopes| slopes[channel]);
                             let value = if value > 0.0 { value } else { slope * value };
-                            value + after.residual.map_or(0.0, |residual| residual[index])
+                            value + after.residual.map_or(0.0, |residual| residual.floats()[index])
                         };
                         source.iter().enumerate().map(value).collect()
                     };
                     let mut target = vec![f32::NAN; source.len()];
-                    map(&pool, &source, channels, affine, after, &mut target);
+                    map(&pool, (&source).into(), channels, affine, after, (&mut target).into());
                     let [scale, bias] = [affine.map(|pair| pair[0]), affine.map(|pair| pair[1])];
                     assert_close(&target, &expected(scale, bias), 2);
 

@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use super::batch_norm::{self, PartMoments};
+use super::column;
 use super::epilogue::Epilogue;
-use super::{column, stream};
+use super::stored::{self, Stored, StoredMut};
 use crate::gemm::{Panels, Rows, Store, packed_rows_len, product_rows, row_block, row_granule};
 use crate::pool::{Pool, Shared};
+use crate::precision::Precision;
 
 /// With fewer blocks of rows than this, a block's panels are shared among tasks, and none sees whole rows.
 const BLOCKS_OF_WHOLE_ROWS: usize = 8;
@@ -31,7 +33,7 @@ pub(crate) fn product(
     panels: &[f32],
     epilogue: Epilogue<'_>,
     moments: Option<&mut [f32]>,
-    target: &mut [f32],
+    target: StoredMut<'_>,
 ) -> Option<usize> {
     let (channels, count) = (shape.columns, rows.count());
     let (isa, precision) = shape.arithmetic();
@@ -50,35 +52,41 @@ pub(crate) fn product(
         }
     };
     let row_blocks = count.div_ceil(block);
+    let rounds = target.as_ref().precision() == Precision::Bf16;
     let groups = match moments {
-        Some(_) => 1,
-        None => wanted.div_ceil(row_blocks.max(1)).clamp(1, shape.count()),
+        None if !rounds => wanted.div_ceil(row_blocks.max(1)).clamp(1, shape.count()),
+        _ => 1,
     };
-    // Whole rows that go past the caches are made in scratch memory.
-    let streams = groups == 1 && stream::pays(isa, target.len(), moments.is_some());
-    let lens = [packed_rows_len(isa, precision), if streams { block * channels } else { 0 }];
-    let shared = Shared::new(target);
-    let finish = |index: usize, group: Range<usize>, scratch: &mut [f32], mut part: Option<&mut PartMoments<'_>>| {
-        let (packed, made) = scratch.split_at_mut(lens[0]);
-        let taken = index * block..((index + 1) * block).min(count);
-        let place = taken.start * channels..taken.end * channels;
-        let last = shape.panel(group.end - 1);
-        let columns = shape.panel(group.start).first_column..last.first_column + last.columns;
-        let into = if streams { Shared::new(&mut made[..place.len()]) } else { shared.after(place.start) };
-        let offset = |row: usize| (row - taken.start) * channels;
-        product_rows(rows, taken.clone(), (shape, panels), group, packed, into, &offset, Store::Replace);
-        #[expect(unsafe_code, reason = "tasks share a tensor")]
-        // SAFETY: these columns of these rows belong to this task alone, and rows that are measured or sent are its own.
-        unsafe {
-            epilogue.after_floats(place.start).apply(isa, into, channels, 0..taken.len(), columns);
-            if let Some(part) = &mut part {
-                part.add(isa, into.range(0..place.len()));
+    // Whole rows that are rounded or go past the caches are made in scratch memory.
+    let streams = groups == 1 && stored::streams(isa, target.len(), moments.is_some());
+    let lens = [packed_rows_len(isa, precision), if streams || rounds { block * channels } else { 0 }];
+    let shared = target.shared();
+    let finish =
+        |index: usize, group: Range<usize>, scratch: &mut [f32], mut part: Option<&mut PartMoments<'_>>| {
+            let (packed, made) = scratch.split_at_mut(lens[0]);
+            let taken = index * block..((index + 1) * block).min(count);
+            let place = taken.start * channels..taken.end * channels;
+            let last = shape.panel(group.end - 1);
+            let columns = shape.panel(group.start).first_column..last.first_column + last.columns;
+            let into = shared
+                .floats_after(place.start)
+                .filter(|_| !streams)
+                .unwrap_or_else(|| Shared::new(&mut made[..place.len()]));
+            let offset = |row: usize| (row - taken.start) * channels;
+            product_rows(rows, taken.clone(), (shape, panels), group, packed, into, &offset, Store::Replace);
+            #[expect(unsafe_code, reason = "tasks share a tensor")]
+            // SAFETY: these columns of these rows belong to this task alone, and rows that are measured or sent are its own.
+            unsafe {
+                epilogue.after_floats(place.start).apply(isa, into, channels, 0..taken.len(), columns);
+                if let Some(part) = &mut part {
+                    part.add(isa, Stored::F32(into.range(0..place.len())));
+                }
+                if streams || rounds {
+                    let made = Stored::F32(into.range(0..place.len()));
+                    stored::copy(isa, made, shared.range(place), Store::Replace, streams);
+                }
             }
-            if streams {
-                stream::send(isa, into.range(0..place.len()), shared.range(place));
-            }
-        }
-    };
+        };
     let Some(moments) = moments else {
         pool.run(row_blocks * groups, |task, scratch| {
             let (index, group) = (task / groups, task % groups);
@@ -111,7 +119,7 @@ pub(crate) fn measured(
     done: Option<usize>,
     moments: Option<&mut [f32]>,
     channels: usize,
-    target: &[f32],
+    target: Stored<'_>,
 ) -> Option<usize> {
     match (done, moments) {
         (None, Some(moments)) => Some(batch_norm::measure(pool, target, channels, moments)),
@@ -125,7 +133,6 @@ mod tests {
     use crate::gemm::Dense;
     use crate::isa::Isa;
     use crate::kernels::epilogue::After;
-    use crate::precision::Precision;
     use crate::testing::{Numbers, assert_close};
 
     /// Rows around the borders of blocks and parts, few enough for shared panels and many.
@@ -138,13 +145,15 @@ mod tests {
                 (block + 1, 40, 70),
                 (8 * block - 1, 400, 33),
                 (65 * block + 3, 9, 40),
+                // Large enough to go past the caches.
+                (27_000, 9, 40),
                 (3, CACHED_WEIGHTS / 128, 130),
             ] {
                 let mut numbers = Numbers::new(count as u64);
                 let (left, right) = (numbers.vector(count * depth), numbers.vector(depth * channels));
                 let residual = numbers.vector(count * channels);
                 let [bias, slopes] = [(); 2].map(|()| numbers.vector(channels));
-                let after = After { slopes: Some(&slopes), residual: Some(&residual) };
+                let after = After { slopes: Some(&slopes), residual: Some((&residual).into()) };
                 let epilogue = Epilogue { bias: Some(&bias), after };
                 let run = |threads| {
                     let pool = Pool::with_isa(threads, isa).unwrap();
@@ -154,10 +163,17 @@ mod tests {
                     let mut target = vec![f32::NAN; count * channels];
                     let mut moments = vec![f32::NAN; column::PARTS * 2 * channels];
                     let rows = Dense::new(&left, depth);
-                    let done =
-                        product(&pool, &rows, shape, &panels, epilogue, Some(&mut moments), &mut target);
+                    let done = product(
+                        &pool,
+                        &rows,
+                        shape,
+                        &panels,
+                        epilogue,
+                        Some(&mut moments),
+                        (&mut target).into(),
+                    );
                     assert_eq!(done.is_some(), count.div_ceil(block) >= BLOCKS_OF_WHOLE_ROWS);
-                    let each = measured(&pool, done, Some(&mut moments), channels, &target).unwrap();
+                    let each = measured(&pool, done, Some(&mut moments), channels, (&target).into()).unwrap();
                     moments.truncate(count.div_ceil(each) * 2 * channels);
                     (target, moments, each)
                 };

@@ -23,7 +23,7 @@ pub(crate) mod pooling;
 pub(crate) mod prelu;
 #[cfg(test)]
 pub(crate) mod reference;
-pub(crate) mod stream;
+pub(crate) mod stored;
 pub(crate) mod winograd;
 
 pub(crate) use geometry::Geometry;

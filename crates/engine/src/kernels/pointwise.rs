@@ -28,15 +28,7 @@ pub(crate) fn clear(pool: &Pool, target: &mut [f32]) {
     pool.run_chunks(target, CHUNK, |_, target| target.fill(0.0));
 }
 
-/// `target += addend`.
-pub(crate) fn accumulate(pool: &Pool, addend: &[f32], target: &mut [f32]) {
-    assert_eq!(addend.len(), target.len(), "summand and sum");
-    pool.run_chunks(target, CHUNK, |index, target| {
-        accumulate_elements(pool.isa(), &addend[index * CHUNK..][..target.len()], target);
-    });
-}
-
-/// As [`accumulate`] by the calling thread alone.
+/// `target += addend`, by the calling thread alone.
 pub(crate) fn accumulate_elements(isa: Isa, addend: &[f32], target: &mut [f32]) {
     assert_eq!(addend.len(), target.len(), "summand and sum");
     by_isa!(isa, add_to, (addend: &[f32], target: &mut [f32]));

@@ -1,6 +1,9 @@
 //! Rectifier with a learned slope for each channel: `y = x` where `x > 0`, else `slope * x` (arXiv:1502.01852).
 
-use super::column;
+use std::ops::Range;
+
+use super::column::{self, Column};
+use super::stored::Stored;
 use crate::gemm::{Store, Vector, by_vector};
 use crate::pool::{Pool, Shared};
 
@@ -62,25 +65,49 @@ unsafe fn backward_rows<V: Vector>(
     sums: &mut [f32],
 ) {
     let channels = slopes.len();
-    column::by_columns!(source.len() / channels, channels, V::LANES, |channel, block| {
-        let end = (channel + V::LANES).min(channels);
-        // SAFETY: the caller promises the instruction set.
-        unsafe {
-            let (mut sum, slope) = (V::load_some(&sums[channel..end]), V::load_some(&slopes[channel..end]));
-            for row in block {
-                let here = row * channels + channel..row * channels + end;
-                let x = column::load_ahead::<V>(source, here.clone(), channels);
-                let dy = column::load_ahead::<V>(d_target.unwrap_or(d_source), here.clone(), channels);
-                let mut dx = x.where_positive(dy, slope.multiply(dy));
-                if store == Store::Add {
-                    dx = column::load_at::<V>(d_source, here.clone()).add(dx);
-                }
-                column::store_at(dx, d_source, here);
-                sum = sum.add(x.where_positive(V::splat(0.0), x.multiply(dy)));
+    // SAFETY: the caller promises the instruction set and operands of these sizes.
+    unsafe {
+        let rows = source.len() / channels;
+        column::by_columns!(
+            V,
+            rows,
+            channels,
+            backward_column(source, slopes, d_target, d_source, store, sums)
+        );
+    }
+}
+
+/// # Safety
+/// As [`Column::read`].
+#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "a gradient has this many operands")]
+unsafe fn backward_column<V: Vector, const WHOLE: bool>(
+    column: Column,
+    rows: Range<usize>,
+    source: &[f32],
+    slopes: &[f32],
+    d_target: Option<&[f32]>,
+    d_source: &mut [f32],
+    store: Store,
+    sums: &mut [f32],
+) {
+    let sums = &mut sums[column.columns()];
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (mut sum, slope) = (V::load_some(sums), V::load_some(&slopes[column.columns()]));
+        for row in rows {
+            let x = column.read::<V, WHOLE>(source.into(), row);
+            let dy = column.read::<V, WHOLE>(Stored::F32(d_target.unwrap_or(d_source)), row);
+            let mut dx = x.where_positive(dy, slope.multiply(dy));
+            if store == Store::Add {
+                dx = column::load_at::<V>(d_source, column.place(row)).add(dx);
             }
-            sum.store_some(&mut sums[channel..end]);
+            column::store_at(dx, d_source, column.place(row));
+            sum = sum.add(x.where_positive(V::splat(0.0), x.multiply(dy)));
         }
-    });
+        sum.store_some(sums);
+    }
 }
 
 #[cfg(test)]

@@ -317,7 +317,7 @@ fn run(pool: &Pool, step: &Step, arena: &mut Arena, workspace: &mut [f32], image
     let part = |whole: &'_ [f32]| whole.len() / batch * images;
     let (input_len, output_len) = (part(source), part(output));
     let (source, output) = (&source[..input_len], &mut output[..output_len]);
-    let residual = step.residual.map(|_| &residual[..output_len]);
+    let residual = step.residual.map(|_| residual[..output_len].into());
     let after = After { slopes: step.slopes.as_deref(), residual };
     match &step.operation {
         Operation::Full { geometry, method, panels, bias } => {
@@ -332,18 +332,20 @@ fn run(pool: &Pool, step: &Step, arena: &mut Arena, workspace: &mut [f32], image
                 epilogue,
                 None,
                 workspace,
-                output,
+                output.into(),
             );
         }
         Operation::Depthwise { geometry, weights, bias } => {
             let geometry = Geometry { images, ..*geometry };
             let epilogue = Epilogue { bias: bias.as_deref(), after };
-            depthwise::forward(pool, &geometry, source.into(), weights, epilogue, None, output);
+            depthwise::forward(pool, &geometry, source.into(), weights, epilogue, None, output.into());
         }
         Operation::Affine { scale, shift } => {
-            epilogue::map(pool, source, scale.len(), Some([scale, shift]), after, output);
+            epilogue::map(pool, source.into(), scale.len(), Some([scale, shift]), after, output.into());
         }
-        Operation::Rest { channels } => epilogue::map(pool, source, *channels, None, after, output),
+        Operation::Rest { channels } => {
+            epilogue::map(pool, source.into(), *channels, None, after, output.into());
+        }
         Operation::Copy => output.copy_from_slice(source),
         Operation::ForwardOnly(_) => unreachable!("run above"),
     }

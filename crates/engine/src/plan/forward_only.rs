@@ -156,7 +156,7 @@ impl Operation {
             Operation::Softmax { channels } => elementwise::softmax(pool, source, *channels, output),
             Operation::Affine { scale, shift } => {
                 let affine = Some([&scale[..], &shift[..]]);
-                epilogue::map(pool, source, scale.len(), affine, After::default(), output);
+                epilogue::map(pool, source.into(), scale.len(), affine, After::default(), output.into());
             }
             Operation::ChannelsFirst { shape } => arrangement::channels_first(pool, source, *shape, output),
             Operation::Pool(windows) => pooling::windows(pool, windows, source, output),

@@ -1,6 +1,7 @@
 //! A network compiled for training: forward, keeping what the backward pass reads, and backward.
 
 mod activation_gradients;
+mod storage;
 
 use std::time::Duration;
 
@@ -17,10 +18,12 @@ use crate::gradients::Gradients;
 use crate::kernels::activations::{Activations, Before};
 use crate::kernels::convolution::{Method, Weights};
 use crate::kernels::epilogue::{self, After, Epilogue};
+use crate::kernels::stored::{self, Stored};
 use crate::kernels::{Geometry, batch_norm, column, convolution, depthwise, dropout, pointwise, prelu};
 use crate::parameters::{Entry, Parameters};
 use crate::pool::Pool;
 use crate::precision::Precision;
+use storage::Storage;
 
 /// A network compiled for training with a fixed batch size.
 #[derive(Debug)]
@@ -79,8 +82,9 @@ impl TrainingPlan {
 
     /// Compiles `network` for batches of `batch` images.
     ///
-    /// The operands of the products of linear layers and of convolutions without groups are rounded to `precision`.
-    /// Activations, weights, their gradients and everything else stay f32.
+    /// The operands of the products of linear layers and of convolutions without groups are rounded to `precision`. So are
+    /// large activations and their gradients in memory where all that read them can: around convolutions of 1 x 1,
+    /// depthwise ones and normalisations. Weights, their gradients, sums, statistics and everything else stay f32.
     ///
     /// # Errors
     /// When the engine cannot run one of its nodes.
@@ -93,11 +97,23 @@ impl TrainingPlan {
         batch: usize,
         precision: Precision,
     ) -> Result<TrainingPlan, PlanError> {
+        TrainingPlan::with_storage(pool, network, batch, precision, storage::LARGE)
+    }
+
+    /// As [`TrainingPlan::with_precision`], where values of `least` numbers are large.
+    fn with_storage(
+        pool: &Pool,
+        network: &Network,
+        batch: usize,
+        precision: Precision,
+        least: usize,
+    ) -> Result<TrainingPlan, PlanError> {
         if batch == 0 {
             return Err(PlanError::EmptyBatch);
         }
         let shapes = network.shapes();
         let count = network.nodes.len();
+        let storage = Storage::of((pool, precision), network, &shapes, batch, least);
         let mut layout = Layout::default();
         let image = layout.value(batch * network.image_shape().elements(), 0);
         let mut nodes: Vec<Planned> = Vec::with_capacity(count);
@@ -125,7 +141,7 @@ impl TrainingPlan {
             let output = match leader {
                 Some(leader) => nodes[leader].output,
                 None if left_to.is_some() => sources[0],
-                None => layout.value(batch * shapes[index].elements(), index),
+                None => layout.value_in(storage.outputs[index], batch * shapes[index].elements(), index),
             };
             let moments = match node.op {
                 Op::BatchNorm(_) if batch * shapes[index].positions() < 2 => {
@@ -160,7 +176,8 @@ impl TrainingPlan {
         if let Some(last) = nodes.last() {
             layout.touch(last.output, count);
         }
-        activation_gradients::plan((pool, precision), network, &shapes, batch, &mut layout, &mut nodes);
+        let values = (&mut layout, &storage.gradients[..]);
+        activation_gradients::plan((pool, precision), network, &shapes, batch, values, &mut nodes);
         let workspace =
             nodes.iter().filter_map(|node| node.geometry).filter(|(_, kind)| *kind == Kind::Full).map(
                 |(geometry, _)| {
@@ -248,10 +265,10 @@ impl TrainingPlan {
                 let norm = norm_before(&self.nodes, index);
                 let [moments, map] = norm.map_or([source; 2], |norm| norm.kept);
                 let ([source, moments, map], output) =
-                    self.arena.read_write([source, moments, map], planned.output);
+                    self.arena.stored_read_write([source, moments, map], planned.output);
                 let before = norm.map(|norm| {
                     let slopes = node::required(entries, trained, norm.rectifier, Role::Slope);
-                    before(moments, map, slopes)
+                    before(moments.floats(), map.floats(), slopes)
                 });
                 let source = Activations { values: source, before };
                 let weights = required(Role::Weight);
@@ -277,7 +294,8 @@ impl TrainingPlan {
             }
             Op::BatchNorm(settings) => {
                 let Some([moments, map]) = planned.moments else { unreachable!("batch norms keep moments") };
-                let ([input], kept) = self.arena.read_write([source], moments);
+                let ([input], kept) = self.arena.stored_read_write([source], moments);
+                let kept = kept.floats();
                 let channels = kept.len() / 2;
                 let (mean, inverse_deviation) = kept.split_at_mut(channels);
                 let [running_mean, running_variance] = running(entries, statistics, index);
@@ -307,8 +325,8 @@ impl TrainingPlan {
                 }
                 let other = planned.sources[planned.sources.len() - 1];
                 let ([source, other, coefficients], output) =
-                    self.arena.read_write([source, other, map], planned.output);
-                let (scale, shift) = coefficients.split_at(channels);
+                    self.arena.stored_read_write([source, other, map], planned.output);
+                let (scale, shift) = coefficients.floats().split_at(channels);
                 let slopes = planned.followers.rectifier;
                 let slopes = slopes.map(|node| node::required(entries, trained, node, Role::Slope));
                 let residual = planned.followers.sum.map(|_| other);
@@ -317,7 +335,7 @@ impl TrainingPlan {
             }
             Op::PRelu(_) => {
                 let other = planned.sources[planned.sources.len() - 1];
-                let ([source, other], output) = self.arena.read_write([source, other], planned.output);
+                let ([source, other], output) = self.arena.stored_read_write([source, other], planned.output);
                 let slopes = required(Role::Slope);
                 let residual = planned.followers.sum.map(|_| other);
                 let after = After { slopes: Some(slopes), residual };
@@ -411,21 +429,22 @@ impl TrainingPlan {
                 let ([input, d_target, output, coefficients, map, moments, map_before], d_source) =
                     match d_source {
                         Some((d_source, store)) => {
-                            let (values, d_source) = self.arena.read_write(read, d_source);
+                            let (values, d_source) = self.arena.stored_read_write(read, d_source);
                             (values, Some((d_source, store)))
                         }
-                        None => (read.map(|value| self.arena.read(value)), None),
+                        None => (read.map(|value| self.arena.stored(value)), None),
                     };
                 let before = norm.map(|norm| {
                     let slopes = node::required(entries, parameters.trained(), norm.rectifier, Role::Slope);
-                    before(moments, map_before, slopes)
+                    before(moments.floats(), map_before.floats(), slopes)
                 });
                 let input = Activations { values: input, before };
                 let pending = next.map(|next| {
                     let rectified = next.followers.rectifier.map(|node| {
-                        rectified(map, node::required(entries, parameters.trained(), node, Role::Slope))
+                        let slopes = node::required(entries, parameters.trained(), node, Role::Slope);
+                        rectified(map.floats(), slopes)
                     });
-                    batch_norm::Pending::new(output, rectified, coefficients)
+                    batch_norm::Pending::new(output, rectified, coefficients.floats())
                 });
                 let weights = required(Role::Weight);
                 self.summed = match kind {
@@ -469,6 +488,7 @@ impl TrainingPlan {
                 else {
                     unreachable!("only the gradient is overwritten")
                 };
+                let (kept, coefficients) = (kept.floats(), coefficients.floats());
                 let (mean, inverse_deviation) = kept.split_at(kept.len() / 2);
                 let rectifier = planned.followers.rectifier;
                 let rectified = rectifier.map(|node| {
@@ -491,7 +511,7 @@ impl TrainingPlan {
                 let summed = self.summed.take();
                 match (planned.pending, d_target) {
                     (Some(_), Some(d_target)) => {
-                        batch_norm::reduce(pool, saved, d_target, summed, partials, into, goal);
+                        batch_norm::reduce(pool, saved, d_target, summed, partials, into, goal.floats());
                     }
                     _ => batch_norm::backward(pool, saved, d_target, goal, store, summed, partials, into),
                 }
@@ -505,15 +525,14 @@ impl TrainingPlan {
                     unreachable!("only the gradient is overwritten")
                 };
                 let slopes = required(Role::Slope);
+                let (source, d_target, d_source) =
+                    (source.floats(), d_target.map(Stored::floats), d_source.floats());
                 prelu::backward(pool, source, slopes, d_target, d_source, store, partials, d_slopes);
             }
             Op::Add => {
                 for (d_source, store) in planned.d_sources.iter().flatten() {
-                    let ([d_target], d_source) = self.arena.read_write([d_output], *d_source);
-                    match store {
-                        Store::Replace => d_source.copy_from_slice(d_target),
-                        Store::Add => pointwise::accumulate(pool, d_target, d_source),
-                    }
+                    let ([d_target], d_source) = self.arena.stored_read_write([d_output], *d_source);
+                    stored::copy_all(pool, d_target, d_source, *store);
                 }
             }
             Op::Dropout(settings) => {

@@ -4,13 +4,14 @@ use std::ops::Range;
 
 use crate::gemm::{Store, Vector, by_vector};
 use crate::isa::Isa;
-use crate::kernels::column::{self, Term};
-use crate::pool::{Pool, Shared};
+use crate::kernels::column::{self, Column, Term};
+use crate::kernels::stored::{self, Stored, StoredMut};
+use crate::pool::Pool;
 
 /// What the backward pass reads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Saved<'a> {
-    pub(crate) source: &'a [f32],
+    pub(crate) source: Stored<'a>,
     pub(crate) gamma: &'a [f32],
     pub(crate) mean: &'a [f32],
     pub(crate) inverse_deviation: &'a [f32],
@@ -52,8 +53,8 @@ pub(crate) struct ParameterGradients<'a> {
 pub(crate) fn backward(
     pool: &Pool,
     saved: Saved<'_>,
-    d_target: Option<&[f32]>,
-    d_source: &mut [f32],
+    d_target: Option<Stored<'_>>,
+    d_source: StoredMut<'_>,
     store: Store,
     summed: Option<usize>,
     partials: &mut [f32],
@@ -62,21 +63,22 @@ pub(crate) fn backward(
     let channels = saved.gamma.len();
     assert_eq!(saved.source.len(), d_source.len(), "batch norm input and its gradient");
     let (partials, coefficients) = partials.split_at_mut(partials.len() - 3 * channels);
-    let incoming: &[f32] = match d_target {
+    let incoming = match d_target {
         Some(d_target) => d_target,
-        None => d_source,
+        None => d_source.as_ref(),
     };
     reduce(pool, saved, incoming, summed, partials, into, coefficients);
     let pending = Pending::new(saved.source, saved.rectified, coefficients);
     let (chunk, len) = (column::chunk(channels), d_source.len());
-    let d_source = Shared::new(d_source);
+    let streams = d_target.is_some() && store == Store::Replace && stored::streams(pool.isa(), len, true);
+    let d_source = d_source.shared();
     pool.run(len.div_ceil(chunk), |index, _| {
         let range = index * chunk..((index + 1) * chunk).min(len);
-        let y = d_target.map(|d_target| &d_target[range.clone()]);
+        let y = d_target.map(|d_target| d_target.range(range.clone()));
         #[expect(unsafe_code, reason = "tasks share a tensor")]
         // SAFETY: this range is this task's alone.
         let d = unsafe { d_source.range(range.clone()) };
-        pending.write(pool.isa(), range, y, d, store);
+        pending.write(pool.isa(), range, y, d, store, streams);
     });
 }
 
@@ -93,7 +95,7 @@ pub(crate) fn backward(
 pub(crate) fn reduce(
     pool: &Pool,
     saved: Saved<'_>,
-    d_target: &[f32],
+    d_target: Stored<'_>,
     summed: Option<usize>,
     partials: &mut [f32],
     into: ParameterGradients<'_>,
@@ -107,7 +109,7 @@ pub(crate) fn reduce(
     let parts = summed.unwrap_or_else(|| {
         column::reduce_parts(pool, rows, width, partials, |rows, partial, _| {
             let range = rows.start * channels..rows.end * channels;
-            let (x, y) = (&saved.source[range.clone()], &d_target[range]);
+            let (x, y) = (saved.source.range(range.clone()), d_target.range(range));
             add_sums(pool.isa(), x, y, saved.mean, saved.rectified, partial);
         })
     });
@@ -148,8 +150,8 @@ fn sums_width(rectified: Option<Rectified<'_>>, channels: usize) -> usize {
 /// When a length does not fit the others.
 pub(crate) fn add_sums(
     isa: Isa,
-    x: &[f32],
-    y: &[f32],
+    x: Stored<'_>,
+    y: Stored<'_>,
     mean: &[f32],
     rectified: Option<Rectified<'_>>,
     sums: &mut [f32],
@@ -167,7 +169,7 @@ pub(crate) fn add_sums(
         by_vector!(
             isa,
             rectified_sums,
-            (x: &[f32], y: &[f32], mean: &[f32], rectified: Rectified<'_>, sums: &mut [f32])
+            (x: Stored<'_>, y: Stored<'_>, mean: &[f32], rectified: Rectified<'_>, sums: &mut [f32])
         );
     }
 }
@@ -176,7 +178,7 @@ pub(crate) fn add_sums(
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending<'a> {
     /// Input of the normalisation.
-    source: &'a [f32],
+    source: Stored<'a>,
     rectified: Option<Rectified<'a>>,
     coefficients: [&'a [f32]; 3],
 }
@@ -184,7 +186,7 @@ pub(crate) struct Pending<'a> {
 impl<'a> Pending<'a> {
     /// With the coefficients of [`reduce`].
     pub(crate) fn new(
-        source: &'a [f32],
+        source: Stored<'a>,
         rectified: Option<Rectified<'a>>,
         coefficients: &'a [f32],
     ) -> Pending<'a> {
@@ -194,7 +196,7 @@ impl<'a> Pending<'a> {
     }
 
     /// `d_source (=|+=)` the gradient of the elements of `range`, whole rows, from theirs of the output: `d_target`,
-    /// or what `d_source` holds.
+    /// or what `d_source` holds; past the caches if it `streams`.
     ///
     /// # Panics
     /// When a length does not fit the range.
@@ -202,11 +204,12 @@ impl<'a> Pending<'a> {
         &self,
         isa: Isa,
         range: Range<usize>,
-        d_target: Option<&[f32]>,
-        d_source: &mut [f32],
+        d_target: Option<Stored<'_>>,
+        d_source: StoredMut<'_>,
         store: Store,
+        streams: bool,
     ) {
-        let (x, y, d) = (&self.source[range], d_target, d_source);
+        let (x, y, d) = (self.source.range(range), d_target, d_source);
         assert_eq!(x.len(), d.len(), "rows and their gradient");
         assert!(y.is_none_or(|y| y.len() == d.len()), "gradients of the output and the input");
         let (rectified, coefficients) = (self.rectified, self.coefficients);
@@ -221,8 +224,8 @@ impl<'a> Pending<'a> {
                 isa,
                 apply_rows,
                 (
-                    x: &[f32], y: Option<&[f32]>, rectified: Option<Rectified<'_>>, coefficients: [&[f32]; 3],
-                    d: &mut [f32], store: Store
+                    x: Stored<'_>, y: Option<Stored<'_>>, rectified: Option<Rectified<'_>>,
+                    coefficients: [&[f32]; 3], d: StoredMut<'_>, store: Store, streams: bool
                 )
             );
         }
@@ -233,74 +236,139 @@ impl<'a> Pending<'a> {
 #[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
 #[inline(always)]
 unsafe fn rectified_sums<V: Vector>(
-    x: &[f32],
-    y: &[f32],
+    x: Stored<'_>,
+    y: Stored<'_>,
     mean: &[f32],
     rectified: Rectified<'_>,
     sums: &mut [f32],
 ) {
     let channels = mean.len();
-    let (sums, rest) = sums.split_at_mut(channels);
-    let (products, negatives) = rest.split_at_mut(channels);
-    column::by_columns!(x.len() / channels, channels, V::LANES, |channel, block| {
-        let columns = channel..(channel + V::LANES).min(channels);
-        // SAFETY: the caller promises the instruction set.
-        unsafe {
-            let mean = V::load_some(&mean[columns.clone()]);
-            let scale = V::load_some(&rectified.scale[columns.clone()]);
-            let shift = V::load_some(&rectified.shift[columns.clone()]);
-            let slope = V::load_some(&rectified.slopes[columns.clone()]);
-            let mut sum = V::load_some(&sums[columns.clone()]);
-            let mut product = V::load_some(&products[columns.clone()]);
-            let mut negative = V::load_some(&negatives[columns.clone()]);
-            for row in block {
-                let here = row * channels + columns.start..row * channels + columns.end;
-                let x = column::load_ahead::<V>(x, here.clone(), channels);
-                let y = column::load_ahead::<V>(y, here, channels);
-                let n = x.multiply_add(scale, shift);
-                let d = n.where_positive(y, slope.multiply(y));
-                sum = sum.add(d);
-                product = d.multiply_add(x.subtract(mean), product);
-                negative = n.where_positive(V::splat(0.0), n).multiply_add(y, negative);
-            }
-            sum.store_some(&mut sums[columns.clone()]);
-            product.store_some(&mut products[columns.clone()]);
-            negative.store_some(&mut negatives[columns]);
+    // SAFETY: the caller promises the instruction set and operands of these sizes.
+    unsafe {
+        column::by_columns!(V, x.len() / channels, channels, add_rectified([x, y], mean, rectified, sums));
+    }
+}
+
+/// # Safety
+/// As [`Column::read`].
+#[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn add_rectified<V: Vector, const WHOLE: bool>(
+    column: Column,
+    rows: Range<usize>,
+    [x, y]: [Stored<'_>; 2],
+    mean: &[f32],
+    rectified: Rectified<'_>,
+    sums: &mut [f32],
+) {
+    let (sums, rest) = sums.split_at_mut(mean.len());
+    let (products, negatives) = rest.split_at_mut(mean.len());
+    let [sums, products, negatives] = [sums, products, negatives].map(|sums| &mut sums[column.columns()]);
+    let Rectified { scale, shift, slopes } = rectified;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let [mean, scale, shift, slope] =
+            [mean, scale, shift, slopes].map(|values| V::load_some(&values[column.columns()]));
+        let (mut sum, mut product) = (V::load_some(sums), V::load_some(products));
+        let mut negative = V::load_some(negatives);
+        for row in rows {
+            let (x, y) = (column.read::<V, WHOLE>(x, row), column.read::<V, WHOLE>(y, row));
+            let n = x.multiply_add(scale, shift);
+            let d = n.where_positive(y, slope.multiply(y));
+            sum = sum.add(d);
+            product = d.multiply_add(x.subtract(mean), product);
+            negative = n.where_positive(V::splat(0.0), n).multiply_add(y, negative);
         }
-    });
+        sum.store_some(sums);
+        product.store_some(products);
+        negative.store_some(negatives);
+    }
 }
 
 /// `d (=|+=) dn * gain + x * slope + shift`, `dy` being `y` or what is in `d`.
 #[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
 #[inline(always)]
 unsafe fn apply_rows<V: Vector>(
-    x: &[f32],
-    y: Option<&[f32]>,
+    x: Stored<'_>,
+    y: Option<Stored<'_>>,
     rectified: Option<Rectified<'_>>,
     [gain, slope, shift]: [&[f32]; 3],
-    d: &mut [f32],
+    d: StoredMut<'_>,
     store: Store,
+    streams: bool,
 ) {
-    let channels = gain.len();
+    /// Vectors that are computed side by side, so that one decision is made for all.
+    const N: usize = 4;
+    let (mut d, channels) = (d, gain.len());
+    let coefficients = [gain, slope, shift];
     for row in (0..x.len()).step_by(channels) {
-        for channel in (0..channels).step_by(V::LANES) {
-            let columns = channel..(channel + V::LANES).min(channels);
-            let here = row + columns.start..row + columns.end;
-            // SAFETY: the caller promises the instruction set and operands of these sizes.
-            unsafe {
+        let mut channel = 0;
+        // SAFETY: the caller promises the instruction set and operands of these sizes.
+        unsafe {
+            while channel + N * V::LANES <= channels {
+                let y = y.unwrap_or(d.as_ref());
+                let mut dx: [V; N] = apply_vectors(x, y, rectified, coefficients, [row, channel]);
+                if store == Store::Add {
+                    let there: [V; N] = d.as_ref().load(row + channel);
+                    for (dx, there) in dx.iter_mut().zip(there) {
+                        *dx = there.add(*dx);
+                    }
+                }
+                d.store(dx, row + channel, streams);
+                channel += N * V::LANES;
+            }
+            for channel in (channel..channels).step_by(V::LANES) {
+                let columns = channel..(channel + V::LANES).min(channels);
+                let here = row + columns.start..row + columns.end;
                 let load = |values: &[f32]| column::load_at::<V>(values, columns.clone());
-                let x = column::load_at::<V>(x, here.clone());
-                let mut dn = column::load_at::<V>(y.unwrap_or(d), here.clone());
+                let x = x.at::<V>(here.clone());
+                let mut dn = y.unwrap_or(d.as_ref()).at::<V>(here.clone());
                 if let Some(rectified) = rectified {
                     let n = x.multiply_add(load(rectified.scale), load(rectified.shift));
                     dn = n.where_positive(dn, load(rectified.slopes).multiply(dn));
                 }
                 let mut dx = dn.multiply_add(load(gain), x.multiply_add(load(slope), load(shift)));
                 if store == Store::Add {
-                    dx = column::load_at::<V>(d, here.clone()).add(dx);
+                    dx = d.as_ref().at::<V>(here.clone()).add(dx);
                 }
-                column::store_at(dx, d, here);
+                d.put(dx, here, streams);
             }
         }
+    }
+}
+
+/// `N` vectors of `dn * gain + x * slope + shift` of a row from `channel` on.
+///
+/// # Safety
+/// The processor has `V`'s instruction set, and the operands reach as far.
+#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn apply_vectors<V: Vector, const N: usize>(
+    x: Stored<'_>,
+    y: Stored<'_>,
+    rectified: Option<Rectified<'_>>,
+    [gain, slope, shift]: [&[f32]; 3],
+    [row, channel]: [usize; 2],
+) -> [V; N] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let x: [V; N] = x.load(row + channel);
+        let mut dx: [V; N] = y.load(row + channel);
+        if let Some(rectified) = rectified {
+            let scale: [V; N] = Stored::F32(rectified.scale).load(channel);
+            let shift: [V; N] = Stored::F32(rectified.shift).load(channel);
+            let slopes: [V; N] = Stored::F32(rectified.slopes).load(channel);
+            for (index, d) in dx.iter_mut().enumerate() {
+                let n = x[index].multiply_add(scale[index], shift[index]);
+                *d = n.where_positive(*d, slopes[index].multiply(*d));
+            }
+        }
+        let gain: [V; N] = Stored::F32(gain).load(channel);
+        let slope: [V; N] = Stored::F32(slope).load(channel);
+        let shift: [V; N] = Stored::F32(shift).load(channel);
+        for (index, d) in dx.iter_mut().enumerate() {
+            *d = d.multiply_add(gain[index], x[index].multiply_add(slope[index], shift[index]));
+        }
+        dx
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::isa::Isa;
 use crate::kernels::column::{self, Term};
+use crate::kernels::stored::Stored;
 use crate::pool::Pool;
 
 /// Statistics of the batch that the backward pass needs, `[channels]` each.
@@ -45,10 +46,10 @@ impl<'a> PartMoments<'a> {
     }
 
     /// Takes the next rows.
-    pub(crate) fn add(&mut self, isa: Isa, rows: &[f32]) {
+    pub(crate) fn add(&mut self, isa: Isa, rows: Stored<'_>) {
         let channels = self.origin.len();
         if self.rows == 0 {
-            self.origin.copy_from_slice(&rows[..channels]);
+            rows.range(0..channels).widen(isa, self.origin);
         }
         self.rows += rows.len() / channels;
         column::sum_rows(isa, Term::Deviation, rows, rows, self.origin, self.sums);
@@ -66,7 +67,7 @@ impl<'a> PartMoments<'a> {
 }
 
 /// Measures each part of `source` into `partials`, `[parts, 2, channels]`, and returns the rows in a part.
-pub(crate) fn measure(pool: &Pool, source: &[f32], channels: usize, partials: &mut [f32]) -> usize {
+pub(crate) fn measure(pool: &Pool, source: Stored<'_>, channels: usize, partials: &mut [f32]) -> usize {
     let rows = source.len() / channels;
     let count = rows.div_ceil(column::PARTS);
     let partials = &mut partials[..rows.div_ceil(count) * 2 * channels];
@@ -77,7 +78,7 @@ pub(crate) fn measure(pool: &Pool, source: &[f32], channels: usize, partials: &m
         // SAFETY: this part of the sums is this task's alone.
         let sums = unsafe { partials.range(index * 2 * channels..(index + 1) * 2 * channels) };
         let mut part = PartMoments::new(scratch.at_least(channels), sums);
-        part.add(pool.isa(), &source[rows.start * channels..rows.end * channels]);
+        part.add(pool.isa(), source.range(rows.start * channels..rows.end * channels));
         part.finish();
     });
     count

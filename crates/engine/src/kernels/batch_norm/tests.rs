@@ -66,7 +66,7 @@ impl Case {
             running: [zeros(), vec![1.0; CHANNELS]],
         };
         let mut partials = vec![f32::NAN; (column::PARTS + 2) * 3 * CHANNELS];
-        let rows_in_part = measure(pool, &case.source, CHANNELS, &mut partials);
+        let rows_in_part = measure(pool, (&case.source).into(), CHANNELS, &mut partials);
         let [mean, variance] = &mut case.running;
         merge(
             &partials,
@@ -88,7 +88,7 @@ fn the_output_is_the_definition_also_when_the_mean_dwarfs_the_deviation() {
         let case = Case::new(&pool, rows, offset);
         let mut target = vec![f32::NAN; case.source.len()];
         let affine = Some([&case.scale[..], &case.shift[..]]);
-        epilogue::map(&pool, &case.source, CHANNELS, affine, After::default(), &mut target);
+        epilogue::map(&pool, (&case.source).into(), CHANNELS, affine, After::default(), (&mut target).into());
         let expected = definition(&wide(&case.source), &wide(&case.gamma), &wide(&case.beta), &PASS);
         for (actual, expected) in target.iter().zip(expected) {
             assert!((f64::from(*actual) - expected).abs() < tolerance, "{rows} rows: {actual}, {expected}");
@@ -104,7 +104,7 @@ fn moments_of_a_part_do_not_depend_on_how_its_rows_come() {
         let run = |each: usize| {
             let (mut origin, mut sums) = (vec![f32::NAN; CHANNELS], vec![f32::NAN; 2 * CHANNELS]);
             let mut part = PartMoments::new(&mut origin, &mut sums);
-            rows.chunks(each * CHANNELS).for_each(|rows| part.add(isa, rows));
+            rows.chunks(each * CHANNELS).for_each(|rows| part.add(isa, rows.into()));
             part.finish();
             sums
         };
@@ -152,19 +152,19 @@ fn check_gradients(pool: &Pool, slopes: Option<&[f32]>) {
     let d_target = numbers.vector(case.source.len());
     let rectified = slopes.map(|slopes| Rectified { scale: &case.scale, shift: &case.shift, slopes });
     let saved = Saved {
-        source: &case.source,
+        source: (&case.source).into(),
         gamma: &case.gamma,
         mean: &case.mean,
         inverse_deviation: &case.inverse,
         rectified,
     };
-    let run = |given: Option<&[f32]>, d_source: &mut [f32], store| {
+    let run = |given: Option<&Vec<f32>>, d_source: &mut Vec<f32>, store| {
         let mut partials = vec![f32::NAN; (column::PARTS + 2) * 3 * CHANNELS];
         let mut gradients = [vec![1.0; CHANNELS], vec![2.0; CHANNELS], vec![3.0; CHANNELS]];
         let [d_gamma, d_beta, d_slopes] = &mut gradients;
         let d_slopes = slopes.is_some().then_some(&mut d_slopes[..]);
         let into = ParameterGradients { d_gamma, d_beta, d_slopes };
-        backward(pool, saved, given, d_source, store, None, &mut partials, into);
+        backward(pool, saved, given.map(Into::into), d_source.into(), store, None, &mut partials, into);
         gradients
     };
     let mut d_source = vec![3.0; case.source.len()];

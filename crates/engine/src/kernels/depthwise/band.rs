@@ -24,12 +24,12 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> Band<'a> {
-    /// The last rows of `len` floats, as many as `kept` has room for, or `all` where it has none.
+    /// The last rows of `len` floats, as many as `kept` has room for, or all where they lie.
     ///
     /// # Panics
     /// When it has room for a number that is no power of two.
-    pub(super) fn new(all: &'a [f32], kept: &'a mut [f32], len: usize) -> Band<'a> {
-        if kept.is_empty() {
+    pub(super) fn new(all: Option<&'a [f32]>, kept: &'a mut [f32], len: usize) -> Band<'a> {
+        if let Some(all) = all {
             return Band::All(all);
         }
         assert!(kept.len().is_multiple_of(len) && (kept.len() / len).is_power_of_two(), "rows of {len}");

@@ -9,12 +9,15 @@ use rows::{Window, forward_row, weight_row};
 
 use super::activations::Activations;
 use super::batch_norm::{PartMoments, Pending};
+use super::column;
+use super::dense::write_gradient;
 use super::epilogue::Epilogue;
 use super::geometry::Geometry;
-use super::{column, stream};
+use super::stored::{self, SharedStored, Stored, StoredMut};
 use crate::gemm::{Store, by_vector};
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
+use crate::precision::Precision;
 
 /// As [`forward_row`], by the vectors of `isa`.
 fn run_row(
@@ -50,39 +53,45 @@ pub(crate) fn forward(
     weights: &[f32],
     epilogue: Epilogue<'_>,
     moments: Option<&mut [f32]>,
-    target: &mut [f32],
+    target: StoredMut<'_>,
 ) -> Option<usize> {
     assert_eq!(source.values.len(), geometry.source_len(), "activations of {geometry:?}");
     assert_eq!(target.len(), geometry.target_len(), "output of {geometry:?}");
     let (isa, taps) = (pool.isa(), geometry.taps());
     let (height, width, channels) = (geometry.target.height, geometry.target.width, geometry.source.channels);
     let count = geometry.images * height;
-    let shared = Shared::new(target);
     let row_len = width * channels;
-    // Rows that go past the caches are made in scratch memory.
-    let streams = stream::pays(isa, shared.len(), moments.is_some());
-    let made_len = if streams { row_len } else { 0 };
+    let streams = stored::streams(isa, target.len(), moments.is_some());
+    // Rows that are rounded or go past the caches are made in scratch memory.
+    let made_len = if streams || target.as_ref().precision() == Precision::Bf16 { row_len } else { 0 };
+    let shared = target.shared();
     let finish = |row: usize, view: View<'_>, made: &mut [f32], part: Option<&mut PartMoments<'_>>| {
         let (place, grid) = (row * row_len..(row + 1) * row_len, [row / height, row % height, width, 1]);
         let window = Window::of_targets(geometry, view, &taps);
-        let into = if streams { Shared::new(made) } else { shared.after(place.start) };
+        let into = match shared.floats_after(place.start) {
+            Some(into) if !streams => into,
+            _ => Shared::new(made),
+        };
         #[expect(unsafe_code, reason = "tasks share a tensor")]
         // SAFETY: this row belongs to this task alone, and each reference to it is used before the next is made.
         unsafe {
             run_row(isa, window, weights, grid, into.range(0..row_len), Store::Replace);
             epilogue.after_floats(place.start).apply(isa, into, channels, 0..width, 0..channels);
             if let Some(part) = part {
-                part.add(isa, into.range(0..row_len));
+                part.add(isa, Stored::F32(into.range(0..row_len)));
             }
-            if streams {
-                stream::send(isa, into.range(0..row_len), shared.range(place));
+            if made_len > 0 {
+                let made = Stored::F32(into.range(0..row_len));
+                stored::copy(isa, made, shared.range(place), Store::Replace, streams);
             }
         }
     };
     let Some(moments) = moments else {
-        assert!(source.before.is_none(), "a normalisation before a layer without one after it");
+        let Some(values) = source.as_they_lie() else {
+            panic!("a normalisation or bf16 before a layer without a normalisation after it")
+        };
         pool.run(count, |row, scratch| {
-            finish(row, Band::All(source.values).view(), scratch.at_least(made_len), None);
+            finish(row, Band::All(values).view(), scratch.at_least(made_len), None);
         });
         return None;
     };
@@ -92,7 +101,7 @@ pub(crate) fn forward(
         let kept = kept_sources(geometry, source);
         let (made, rest) = scratch.at_least(made_len + channels + kept).split_at_mut(made_len);
         let (origin, kept) = rest.split_at_mut(channels);
-        let mut sources = Band::new(source.values, kept, geometry.source.width * channels);
+        let mut sources = Band::new(source.as_they_lie(), kept, geometry.source.width * channels);
         #[expect(unsafe_code, reason = "tasks share a buffer")]
         // SAFETY: this part's moments belong to this task alone.
         let sums = unsafe { moments.range(index * 2 * channels..(index + 1) * 2 * channels) };
@@ -106,19 +115,16 @@ pub(crate) fn forward(
     Some(each * width)
 }
 
-/// Floats that a task keeps of the source: none where nothing comes before it, else the rows that one target row meets,
+/// Floats that a task keeps of the source: none where it is read as it lies, else the rows that one target row meets,
 /// rounded up to a power of two.
 fn kept_sources(geometry: &Geometry, source: Activations<'_>) -> usize {
-    let rows = source.before.map_or(0, |_| geometry.kernel[0].next_power_of_two());
+    let rows = if source.as_they_lie().is_some() { 0 } else { geometry.kernel[0].next_power_of_two() };
     rows * geometry.source.width * geometry.source.channels
 }
 
 /// Has the source rows in `sources` that target row `row` meets.
 fn meet_sources(isa: Isa, geometry: &Geometry, source: Activations<'_>, sources: &mut Band<'_>, row: usize) {
-    if let Some(before) = source.before {
-        sources
-            .meet(geometry.rows_met(row), |range, target| before.write(isa, &source.values[range], target));
-    }
+    sources.meet(geometry.rows_met(row), |range, target| source.write(isa, range, target));
 }
 
 /// `d_weights += sum over positions of source * d_target` and, where it is wanted, `d_source (=|+=) d_target * weights`,
@@ -138,12 +144,12 @@ pub(crate) fn gradients(
     pool: &Pool,
     geometry: &Geometry,
     source: Activations<'_>,
-    d_target: &[f32],
+    d_target: Stored<'_>,
     pending: Option<Pending<'_>>,
     weights: &[f32],
     partials: &mut [f32],
     d_weights: &mut [f32],
-    d_source: Option<(&mut [f32], Store)>,
+    d_source: Option<(StoredMut<'_>, Store)>,
 ) -> Option<usize> {
     assert_eq!(source.values.len(), geometry.source_len(), "activations of {geometry:?}");
     assert_eq!(d_target.len(), geometry.target_len(), "output gradient of {geometry:?}");
@@ -155,49 +161,59 @@ pub(crate) fn gradients(
     let isa = pool.isa();
     let d_source = d_source.map(|(d_source, store)| {
         assert_eq!(d_source.len(), geometry.source_len(), "input gradient of {geometry:?}");
-        let streams = store == Store::Replace && stream::pays(isa, d_source.len(), true);
-        (Shared::new(d_source), store, streams)
+        (d_source.shared(), store)
     });
-    let summed = source.awaiting_sums(d_source.map(|(_, store, _)| store));
+    let streams =
+        matches!(&d_source, Some((d_source, Store::Replace)) if stored::streams(isa, d_source.len(), true));
+    let summed = source.awaiting_sums(d_source.map(|(_, store)| store));
     let (taps, phases) = (geometry.taps(), geometry.phases());
     let (from, to) = (geometry.source, geometry.target);
     let channels = from.channels;
     let count = geometry.images * to.height;
     let (from_len, to_len) = (from.width * channels, to.width * channels);
+    // Rows that are rounded or go past the caches are made in scratch memory.
+    let made_len = match &d_source {
+        Some((SharedStored::F32(_), _)) if !streams => 0,
+        None => 0,
+        Some(_) => from_len,
+    };
     let sums_width = summed.map_or(0, |before| before.sums_len());
     let (sums, partials) = partials.split_at_mut(column::PARTS * sums_width);
     let sums = Shared::new(sums);
     let parts = column::reduce_parts(pool, count, d_weights.len(), partials, |rows, partial, scratch| {
         let part = rows.start / column::rows_in_part(count);
-        let made_len = if d_source.is_some_and(|(.., streams)| streams) { from_len } else { 0 };
-        let kept = [kept_sources(geometry, source), kept_targets(geometry, pending)];
+        let kept = [kept_sources(geometry, source), kept_targets(geometry, d_target, pending)];
         let (made, rest) = scratch.at_least(made_len + kept.iter().sum::<usize>()).split_at_mut(made_len);
         let (sources, targets) = rest.split_at_mut(kept[0]);
-        let mut sources = Band::new(source.values, sources, from_len);
-        let mut targets = Band::new(d_target, targets, to_len);
+        let mut sources = Band::new(source.as_they_lie(), sources, from_len);
+        let lying = match (d_target, pending) {
+            (Stored::F32(d_target), None) => Some(d_target),
+            _ => None,
+        };
+        let mut targets = Band::new(lying, targets, to_len);
         #[expect(unsafe_code, reason = "tasks share a buffer")]
         // SAFETY: this part's sums belong to this task alone.
         let sums = unsafe { sums.range(part * sums_width..(part + 1) * sums_width) };
         sums.fill(0.0);
         for row in rows {
             meet_sources(isa, geometry, source, &mut sources, row);
-            if let Some(pending) = pending {
-                targets.meet(geometry.rows_around(row), |range, target| {
-                    let d_target = &d_target[range.clone()];
-                    pending.write(isa, range, Some(d_target), target, Store::Replace);
-                });
-            }
+            targets.meet(geometry.rows_around(row), |range, target| {
+                write_gradient(isa, pending, d_target, range, target);
+            });
             let view = targets.view();
             let window = Window::of_targets(geometry, sources.view(), &taps);
             let place = [row / to.height, row % to.height, to.width];
             weigh_row(isa, window, place, view.row(row, to_len), partial);
-            let Some((d_source, store, streams)) = d_source else { continue };
+            let Some((shared_source, store)) = d_source else { continue };
             for from_row in geometry.rows_owned(row) {
                 let range = from_row * from_len..(from_row + 1) * from_len;
                 #[expect(unsafe_code, reason = "tasks share a tensor")]
                 // SAFETY: the source rows that a target row owns are its task's alone.
-                let target = unsafe { d_source.range(range.clone()) };
-                let d_source = if streams { &mut *made } else { &mut *target };
+                let target = unsafe { shared_source.range(range.clone()) };
+                let (d_source, made_store) = match target {
+                    StoredMut::F32(target) if !streams => (target, store),
+                    _ => (&mut *made, Store::Replace),
+                };
                 let (image, y) = (from_row / from.height, from_row % from.height);
                 for phase in phases.iter().filter(|phase| y % geometry.stride == phase.top) {
                     let window = Window {
@@ -209,13 +225,16 @@ pub(crate) fn gradients(
                         taps: &phase.taps,
                     };
                     let place = [image, y / geometry.stride, phase.width, geometry.stride];
-                    run_row(isa, window, weights, place, &mut d_source[phase.left * channels..], store);
+                    run_row(isa, window, weights, place, &mut d_source[phase.left * channels..], made_store);
                 }
                 if let Some(before) = summed {
-                    before.add_sums(isa, &source.values[range], d_source, sums);
+                    before.add_sums(isa, source.values.range(range.clone()), d_source, sums);
                 }
-                if streams {
-                    stream::send(isa, made, target);
+                if made_len > 0 {
+                    #[expect(unsafe_code, reason = "tasks share a tensor")]
+                    // SAFETY: as above.
+                    let target = unsafe { shared_source.range(range) };
+                    stored::copy(isa, Stored::F32(made), target, store, streams);
                 }
             }
         }
@@ -224,10 +243,13 @@ pub(crate) fn gradients(
     summed.map(|_| parts)
 }
 
-/// Floats that a task keeps of the target's gradient: none where none is pending, else the rows that the source rows of one
+/// Floats that a task keeps of the target's gradient: none where it is read as it lies, else the rows that the source rows of one
 /// target row read, rounded up to a power of two.
-fn kept_targets(geometry: &Geometry, pending: Option<Pending<'_>>) -> usize {
-    let rows = pending.map_or(0, |_| geometry.most_rows_around().next_power_of_two());
+fn kept_targets(geometry: &Geometry, d_target: Stored<'_>, pending: Option<Pending<'_>>) -> usize {
+    let rows = match (d_target, pending) {
+        (Stored::F32(_), None) => 0,
+        _ => geometry.most_rows_around().next_power_of_two(),
+    };
     rows * geometry.target.width * geometry.target.channels
 }
 
@@ -250,7 +272,7 @@ mod tests {
     use crate::kernels::activations::Before;
     use crate::kernels::batch_norm::Rectified;
     use crate::kernels::reference;
-    use crate::testing::{Numbers, assert_close};
+    use crate::testing::{Numbers, assert_close, halves};
     use net::Shape;
 
     #[test]
@@ -268,6 +290,8 @@ mod tests {
                 (1, 8, 12, 32, [3, 3], 2, 1),
                 (1, 5, 6, 64, [2, 2], 1, 0),
                 (2, 6, 6, 70, [6, 5], 1, 0),
+                // Large enough to go past the caches.
+                (65, 32, 32, 16, [3, 3], 1, 1),
             ] {
                 let size = |side: usize, kernel: usize| (side + 2 * padding - kernel) / stride + 1;
                 let geometry = Geometry {
@@ -290,10 +314,14 @@ mod tests {
                 let d_target = numbers.vector(geometry.target_len());
                 let full = reference::full_weights(channels, taps, &weights);
 
+                let forward_into =
+                    |source: Activations<'_>, moments: Option<&mut [f32]>, target: StoredMut<'_>| {
+                        let epilogue = Epilogue::bias(Some(&bias));
+                        forward(&pool, &geometry, source, &weights, epilogue, moments, target)
+                    };
                 let forward = |source: Activations<'_>, moments: Option<&mut [f32]>| {
                     let mut target = vec![f32::NAN; geometry.target_len()];
-                    let epilogue = Epilogue::bias(Some(&bias));
-                    let part = forward(&pool, &geometry, source, &weights, epilogue, moments, &mut target);
+                    let part = forward_into(source, moments, (&mut target).into());
                     (target, part)
                 };
                 let mut moments = vec![f32::NAN; column::PARTS * 2 * channels];
@@ -304,9 +332,10 @@ mod tests {
                     // One part holds all rows.
                     let mut origin = vec![0.0; channels];
                     let mut whole = PartMoments::new(&mut origin, &mut again[..2 * channels]);
-                    whole.add(Isa::Portable, rows);
+                    whole.add(Isa::Portable, rows.into());
                     whole.finish();
-                    assert_close(&moments[..2 * channels], &again[..2 * channels], 100);
+                    let terms = 100.max(images * height * width / 16);
+                    assert_close(&moments[..2 * channels], &again[..2 * channels], terms);
                 }
                 assert_eq!(target, forward(source[..].into(), None).0);
                 assert_close(&target, &reference::convolution(&geometry, &source, &full, &bias), taps);
@@ -314,25 +343,33 @@ mod tests {
                 let (expected, d_full) =
                     reference::convolution_gradients(&geometry, &source, &full, &d_target);
                 let start = numbers.vector(source.len());
+                let gradients_into = |source: Activations<'_>,
+                                      d_target: Stored<'_>,
+                                      pending: Option<Pending<'_>>,
+                                      into: (StoredMut<'_>, Store)| {
+                    let mut d_weights = vec![0.5; weights.len()];
+                    let mut partials = vec![f32::NAN; column::PARTS * (taps + 3) * channels];
+                    let work = &mut partials;
+                    let parts = gradients(
+                        &pool,
+                        &geometry,
+                        source,
+                        d_target,
+                        pending,
+                        &weights,
+                        work,
+                        &mut d_weights,
+                        Some(into),
+                    );
+                    partials.truncate(parts.unwrap_or(0) * 3 * channels);
+                    (d_weights, partials)
+                };
                 let gradients =
-                    |source: Activations<'_>, d_target: &[f32], pending: Option<Pending<'_>>, store| {
-                        let (mut d_weights, mut d_source) = (vec![0.5; weights.len()], start.clone());
-                        let mut partials = vec![f32::NAN; column::PARTS * (taps + 3) * channels];
-                        let into = Some((&mut d_source[..], store));
-                        let work = &mut partials;
-                        let parts = gradients(
-                            &pool,
-                            &geometry,
-                            source,
-                            d_target,
-                            pending,
-                            &weights,
-                            work,
-                            &mut d_weights,
-                            into,
-                        );
-                        partials.truncate(parts.unwrap_or(0) * 3 * channels);
-                        (d_weights, d_source, partials)
+                    |source: Activations<'_>, d_target: &Vec<f32>, pending: Option<Pending<'_>>, store| {
+                        let mut d_source = start.clone();
+                        let into = ((&mut d_source).into(), store);
+                        let (d_weights, parts) = gradients_into(source, d_target.into(), pending, into);
+                        (d_weights, d_source, parts)
                     };
                 let (d_weights, d_source, _) = gradients(source[..].into(), &d_target, None, Store::Replace);
                 assert_close(&d_source, &expected, taps);
@@ -351,24 +388,61 @@ mod tests {
                 let [mean, scale, shift, slopes] = [(); 4].map(|()| numbers.vector(channels));
                 let rectified = Rectified { scale: &scale, shift: &shift, slopes: &slopes };
                 let before = Before { mean: &mean, rectified };
-                let left = Activations { values: &source, before: Some(before) };
+                let left = Activations { values: (&source).into(), before: Some(before) };
                 let mut activated = vec![f32::NAN; source.len()];
-                before.write(isa, &source, &mut activated);
+                before.write(isa, (&source).into(), &mut activated);
                 let mut moments = vec![f32::NAN; column::PARTS * 2 * channels];
                 assert_eq!(forward(left, Some(&mut moments)), (forward(activated[..].into(), None).0, part));
                 let normalised = numbers.vector(d_target.len());
                 let coefficients = numbers.vector(3 * channels);
-                let pending = Pending::new(&normalised, Some(rectified), &coefficients);
+                let pending = Pending::new((&normalised).into(), Some(rectified), &coefficients);
                 let mut written = vec![f32::NAN; d_target.len()];
-                pending.write(isa, 0..d_target.len(), Some(&d_target), &mut written, Store::Replace);
+                write_gradient(isa, Some(pending), (&d_target).into(), 0..d_target.len(), &mut written);
                 let (d_weights, d_source, parts) = gradients(left, &d_target, Some(pending), Store::Replace);
                 let (expected, expected_source, _) =
                     gradients(activated[..].into(), &written, None, Store::Replace);
                 assert_eq!((d_weights, &d_source), (expected, &expected_source));
                 let (mut sums, mut expected) = (vec![0.0; 3 * channels], vec![0.0; 3 * channels]);
                 column::add_parts(&parts, &mut sums);
-                before.add_sums(isa, &source, &d_source, &mut expected);
-                assert_close(&sums, &expected, images * height * width);
+                before.add_sums(isa, (&source).into(), &d_source, &mut expected);
+                // Terms far above one.
+                assert_close(&sums, &expected, 16 * images * height * width);
+
+                // What is kept in bf16 is read as f32 of the same values and rounded once when it is written.
+                let [source, d_target, normalised, start] =
+                    [&source, &d_target, &normalised, &start].map(|values| halves(values));
+                let wide = |values: &Vec<u16>| {
+                    let mut wide = vec![f32::NAN; values.len()];
+                    Stored::Bf16(values).widen(isa, &mut wide);
+                    wide
+                };
+                let [wide_source, wide_target, wide_normalised] = [&source, &d_target, &normalised].map(wide);
+                let with = |source, normalised| {
+                    let pending = Pending::new(normalised, Some(rectified), &coefficients);
+                    (Activations { values: source, before: Some(before) }, Some(pending))
+                };
+                let (rounded, pending) = with(Stored::Bf16(&source), Stored::Bf16(&normalised));
+                let (exact, exact_pending) = with((&wide_source).into(), (&wide_normalised).into());
+                let mut target = vec![0; geometry.target_len()];
+                let [mut moments, mut expected_moments] =
+                    [(); 2].map(|()| vec![0.0; column::PARTS * 2 * channels]);
+                forward_into(rounded, Some(&mut moments), StoredMut::Bf16(&mut target));
+                assert_eq!(target, halves(&forward(exact, Some(&mut expected_moments)).0), "{isa}");
+                assert_eq!(moments, expected_moments, "{isa}");
+                let mut d_source = start.clone();
+                let into = (StoredMut::Bf16(&mut d_source), Store::Replace);
+                let actual = gradients_into(rounded, Stored::Bf16(&d_target), pending, into);
+                let (d_weights, expected, parts) =
+                    gradients(exact, &wide_target, exact_pending, Store::Replace);
+                assert_eq!((actual, d_source), ((d_weights, parts), halves(&expected)), "{isa}");
+                // Neither a normalisation nor one pending, and a gradient that is added to.
+                let (rounded, exact) = (Activations { before: None, ..rounded }, (&wide_source[..]).into());
+                let mut d_source = start.clone();
+                let into = (StoredMut::Bf16(&mut d_source), Store::Add);
+                let (actual, _) = gradients_into(rounded, Stored::Bf16(&d_target), None, into);
+                let (d_weights, mut expected, _) = gradients(exact, &wide_target, None, Store::Replace);
+                expected.iter_mut().zip(wide(&start)).for_each(|(sum, start)| *sum += start);
+                assert_eq!((actual, d_source), (d_weights, halves(&expected)), "{isa}");
             }
         }
     }

@@ -17,9 +17,9 @@ use map::{Grid, Map, Slab};
 use super::convolution::Weights;
 use super::epilogue::Epilogue;
 use super::geometry::{Geometry, Phase, Tap};
-use super::stream;
+use super::stored;
 use crate::amx::{self, BLOCK, Block, Run, TILE};
-use crate::gemm::words::{as_words, words_of};
+use crate::gemm::words::{as_halves, as_words, words_of};
 use crate::gemm::{Store, Vector, by_vector, squares};
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
@@ -304,15 +304,6 @@ fn spread(map: &Map, grid: &Grid<'_>, slab: &Slab, plane: usize, source: &[f32],
     }
 }
 
-/// The memory of floats as bf16.
-fn as_halves(floats: &mut [f32]) -> &mut [u16] {
-    #[expect(unsafe_code, reason = "two bf16 lie in the place of a float")]
-    // SAFETY: the same memory, with less alignment, and every bit pattern is a value.
-    unsafe {
-        std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), 2 * floats.len())
-    }
-}
-
 /// The grid of a forward pass.
 fn forward_grid<'a>(geometry: &Geometry, taps: &'a [Tap]) -> Grid<'a> {
     Grid {
@@ -365,7 +356,7 @@ pub(crate) fn forward(
     target: &mut [f32],
 ) {
     let taps = geometry.taps();
-    let streams = stream::pays(pool.isa(), target.len(), weights == Weights::Changing);
+    let streams = stored::streams(pool.isa(), target.len(), weights == Weights::Changing);
     let product = Product {
         grid: forward_grid(geometry, &taps),
         source,
@@ -423,7 +414,10 @@ pub(crate) fn input_gradient(
         filters.pack(pool, &cut(&grid), weights, as_words(workspace));
         let placement =
             Placement { shape: geometry.source, stride: geometry.stride, top: phase.top, left: phase.left };
-        let (epilogue, streams) = (Epilogue::default(), store == Store::Replace && stream::pays(pool.isa(), d_source.len(), true));
+        let (epilogue, streams) = (
+            Epilogue::default(),
+            store == Store::Replace && stored::streams(pool.isa(), d_source.len(), true),
+        );
         let product = Product { grid, source: d_target, filters, epilogue, store, streams, placement };
         product.run(pool, words_of(workspace), d_source);
     }
@@ -478,7 +472,7 @@ mod tests {
                 let mut rearranged = vec![f32::NAN; forward_weights_len(&geometry)];
                 rearrange_forward(&pool, &geometry, &weights, &mut rearranged);
                 let mut target = vec![f32::NAN; geometry.target_len()];
-                let after = After { slopes: Some(&slopes), residual: Some(&residual) };
+                let after = After { slopes: Some(&slopes), residual: Some((&residual).into()) };
                 let epilogue = Epilogue { bias: Some(&bias), after };
                 forward(&pool, &geometry, &source, &rearranged, epilogue, weights_of, &mut target);
                 let [mut d_source, mut d_weights] = starts.clone();

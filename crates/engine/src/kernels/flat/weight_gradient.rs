@@ -5,13 +5,12 @@ use std::ops::Range;
 
 use net::Shape;
 
-use super::as_halves;
 use super::filters::{Direction, Filters};
 use super::map::{Grid, Map, Slab};
 use super::{Placement, Places, forward_grid};
 use crate::amx::{self, BLOCK, Block, Run, TILE};
 use crate::buffer::Buffer;
-use crate::gemm::words::as_words;
+use crate::gemm::words::{as_halves, as_words};
 use crate::gemm::{Store, squares};
 use crate::kernels::geometry::Geometry;
 use crate::kernels::pointwise;

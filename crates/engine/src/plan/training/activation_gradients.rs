@@ -21,7 +21,7 @@ pub(super) fn plan(
     network: &Network,
     shapes: &[Shape],
     batch: usize,
-    layout: &mut Layout,
+    (layout, formats): (&mut Layout, &[Precision]),
     nodes: &mut [Planned],
 ) {
     let count = nodes.len();
@@ -81,7 +81,7 @@ pub(super) fn plan(
                     (d_output, Store::Replace)
                 }
                 None => {
-                    let value = layout.value(batch * shapes[source].elements(), step);
+                    let value = layout.value_in(formats[source], batch * shapes[source].elements(), step);
                     nodes[source].d_output = Some(value);
                     (value, Store::Replace)
                 }

@@ -1,6 +1,8 @@
 //! Features and gradients against the definition, on every operation and every way in which values share memory.
 
+use super::storage::LARGE;
 use super::*;
+use crate::isa::Isa;
 use crate::plan::reference;
 use crate::testing::Numbers;
 use net::{BatchNorm, Convolution, Dropout, Init, Input, Linear, Node, PRelu, Weights, initialise};
@@ -177,6 +179,37 @@ fn normalisations_are_left_to_their_readers() {
 }
 
 #[test]
+fn what_all_can_read_is_kept_in_bf16() {
+    let (pool, network) = (Pool::with_isa(1, Isa::Portable).unwrap(), left());
+    let shapes = network.shapes();
+    let named = |formats: &[Precision]| -> Vec<&str> {
+        let rounded = network.nodes.iter().zip(formats).filter(|(_, format)| **format == Precision::Bf16);
+        rounded.map(|(node, _)| &node.name[..]).collect()
+    };
+    let storage = |precision, least| {
+        let mut storage = Storage::of((&pool, precision), &network, &shapes, BATCH, least);
+        // The outputs of normalisations that are left to their readers are no values.
+        let plan = TrainingPlan::new(&pool, &network, BATCH).unwrap();
+        for (format, _) in
+            storage.outputs.iter_mut().zip(&plan.nodes).filter(|(_, node)| node.left_to.is_some())
+        {
+            *format = Precision::F32;
+        }
+        storage
+    };
+    let all = storage(Precision::Bf16, 0);
+    // What a linear layer reads stays f32.
+    let outputs = ["open", "open_norm", "branch", "branch_norm", "expand", "strided", "deep"];
+    assert_eq!(named(&all.outputs), outputs);
+    // So do gradients that a convolution of 3 x 3 reads, or is handed by a normalisation; a sum hands one on that is f32.
+    let gradients = ["branch", "branch_norm", "expand", "expand_norm", "expand_prelu", "strided"];
+    assert_eq!(named(&all.gradients)[..6], gradients);
+    assert_eq!(named(&all.gradients)[6..], ["strided_norm", "strided_prelu", "deep"]);
+    assert!(named(&storage(Precision::F32, 0).outputs).is_empty());
+    assert_eq!(named(&storage(Precision::Bf16, BATCH * 20 * 16 * 8).outputs), ["expand"]);
+}
+
+#[test]
 fn features_and_gradients_are_those_of_the_definition() {
     for network in networks() {
         let (bytes, weights) = (pixels(&network), weights(&network));
@@ -252,13 +285,16 @@ fn gradients_of_two_passes_add_up_and_threads_do_not_change_a_bit() {
 }
 
 #[test]
-fn products_in_bf16_change_little_and_something_and_nothing_with_the_threads() {
-    for network in networks() {
+fn bf16_changes_little_and_something_and_nothing_with_the_threads() {
+    // Products alone, and values in memory too.
+    for (network, least) in
+        networks().into_iter().flat_map(|network| [(network.clone(), LARGE), (network, 0)])
+    {
         let (bytes, weights) = (pixels(&network), weights(&network));
         let run = |threads: usize, precision: Precision| {
             let pool = Pool::new(threads).unwrap();
             let mut parameters = Parameters::from_weights(&network, &weights).unwrap();
-            let mut plan = TrainingPlan::with_precision(&pool, &network, BATCH, precision).unwrap();
+            let mut plan = TrainingPlan::with_storage(&pool, &network, BATCH, precision, least).unwrap();
             let mut gradients = Gradients::zeros(&parameters);
             let pixels = Pixels { bytes: &bytes, mean: [127.5; 3], scale: [128.0; 3] };
             let features = plan.forward(&pool, &mut parameters, pixels, SEED).to_vec();
