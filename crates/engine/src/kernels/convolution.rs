@@ -1,7 +1,7 @@
 //! Convolutions without groups, and linear layers, by whichever method costs least for their shapes.
 
 use super::activations::Activations;
-use super::batch_norm::Pending;
+use super::batch_norm::{Parts, Pending};
 use super::dense;
 use super::direct;
 use super::epilogue::Epilogue;
@@ -9,7 +9,7 @@ use super::finished;
 #[cfg(target_arch = "x86_64")]
 use super::flat;
 use super::geometry::Geometry;
-use super::stored::{Stored, StoredMut};
+use super::stored::{self, Stored, StoredMut};
 use super::winograd::{self, Direction, Filters};
 use crate::gemm::{Registers, Store};
 use crate::pool::Pool;
@@ -142,7 +142,7 @@ pub(crate) fn forward_workspace_len(pool: &Pool, method: Method, geometry: &Geom
 
 /// `target = epilogue(source * weights)`, the weights rearranged by [`rearrange_forward`]. Where `moments` are asked
 /// for, those of parts of the rows are written there as [`batch_norm::measure`](super::batch_norm::measure) does, and
-/// the rows in a part are returned.
+/// the parts are returned.
 ///
 /// # Shapes
 /// `source` `[images, height, width, in]`, `target` `[images, height', width', out]`; `workspace` is
@@ -158,7 +158,7 @@ pub(crate) fn forward(
     mut moments: Option<&mut [f32]>,
     workspace: &mut [f32],
     mut target: StoredMut<'_>,
-) -> Option<usize> {
+) -> Option<Parts> {
     assert!(
         source.as_they_lie().is_some() || is_dense(pool, method, geometry),
         "a normalisation or bf16 before {geometry:?}"
@@ -186,20 +186,20 @@ pub(crate) fn forward(
         }
         Algorithm::Winograd => {
             let shape = filters(pool, method.precision, geometry, Direction::Forward);
-            let (store, bias, target) = (Store::Replace, epilogue.bias, target.reborrow().floats());
+            let target = target.reborrow().floats();
+            let streams = stored::streams(pool.isa(), target.len(), method.weights == Weights::Changing);
+            let finish = winograd::Finish { epilogue, store: Store::Replace, streams };
             winograd::convolve(
                 pool,
                 geometry,
                 source.values.floats(),
                 shape,
                 rearranged,
-                bias,
+                finish,
+                moments.as_deref_mut(),
                 workspace,
                 target,
-                store,
-            );
-            epilogue.after.apply_to_all(pool, channels, target);
-            None
+            )
         }
         #[cfg(target_arch = "x86_64")]
         Algorithm::Flat => {
@@ -290,8 +290,10 @@ pub(crate) fn gradients(
                 let shape = filters(pool, precision, geometry, Direction::Backward);
                 let (filters, workspace) = workspace.split_at_mut(shape.len());
                 shape.transform(pool, weights, filters);
+                let streams = store == Store::Replace && stored::streams(pool.isa(), d_source.len(), true);
+                let finish = winograd::Finish { epilogue: Epilogue::default(), store, streams };
                 winograd::convolve(
-                    pool, geometry, d_target, shape, filters, None, workspace, d_source, store,
+                    pool, geometry, d_target, shape, filters, finish, None, workspace, d_source,
                 );
             }
         }

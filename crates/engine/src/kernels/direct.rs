@@ -5,6 +5,7 @@ use std::ops::Range;
 use net::Shape;
 
 use super::activations::{Activated, Activations};
+use super::batch_norm::Parts;
 use super::epilogue::Epilogue;
 use super::finished;
 use super::geometry::{Geometry, Tap};
@@ -210,7 +211,7 @@ pub(crate) fn forward(
     epilogue: Epilogue<'_>,
     moments: Option<&mut [f32]>,
     target: StoredMut<'_>,
-) -> Option<usize> {
+) -> Option<Parts> {
     assert_eq!(target.len(), geometry.target_len(), "output of {geometry:?}");
     let shape = forward_panels(pool, precision, geometry);
     let Some(source) = source.as_they_lie() else {

@@ -114,25 +114,6 @@ impl After<'_> {
         }
         value
     }
-
-    /// Does it to a whole output where it lies.
-    ///
-    /// # Shapes
-    /// `target` `[rows, channels]`.
-    pub(crate) fn apply_to_all(self, pool: &Pool, channels: usize, target: &mut [f32]) {
-        let rows = target.len() / channels;
-        let each = column::chunk(channels) / channels;
-        let target = Shared::new(target);
-        let epilogue = Epilogue { bias: None, after: self };
-        pool.run(if self.is_empty() { 0 } else { rows.div_ceil(each) }, |index, _| {
-            let rows = index * each..((index + 1) * each).min(rows);
-            #[expect(unsafe_code, reason = "tasks share a tensor")]
-            // SAFETY: these rows are this task's alone.
-            unsafe {
-                epilogue.apply(pool.isa(), target, channels, rows, 0..channels);
-            }
-        });
-    }
 }
 
 #[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
@@ -336,9 +317,6 @@ mod tests {
                         }
                     }
                     assert_close(&target, &expected(None, bias), 2);
-                    let mut target = source.clone();
-                    after.apply_to_all(&pool, channels, &mut target);
-                    assert_close(&target, &expected(None, None), 2);
                 }
             }
         }

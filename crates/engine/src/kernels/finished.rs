@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::batch_norm::{self, PartMoments};
+use super::batch_norm::{self, PartMoments, Parts};
 use super::column;
 use super::epilogue::Epilogue;
 use super::stored::{self, Stored, StoredMut};
@@ -17,7 +17,7 @@ const TASKS_OF_THREAD: usize = 2;
 /// Words of weights that stay in the second-level cache for all blocks of rows.
 const CACHED_WEIGHTS: usize = 128 * 1024;
 
-/// `target[row] = epilogue(sum over k of rows[row][k] * panels[k])` for every row; returns the rows in a part where
+/// `target[row] = epilogue(sum over k of rows[row][k] * panels[k])` for every row; returns the parts where
 /// `moments` are asked for.
 ///
 /// # Shapes
@@ -34,7 +34,7 @@ pub(crate) fn product(
     epilogue: Epilogue<'_>,
     moments: Option<&mut [f32]>,
     target: StoredMut<'_>,
-) -> Option<usize> {
+) -> Option<Parts> {
     let (channels, count) = (shape.columns, rows.count());
     let (isa, precision) = shape.arithmetic();
     let most = row_block(isa, precision);
@@ -110,17 +110,17 @@ pub(crate) fn product(
         }
         part.finish();
     });
-    Some(blocks_in_part * block)
+    Some(Parts::even(count, blocks_in_part * block))
 }
 
 /// As [`product`] for a `target` that was computed without its moments.
 pub(crate) fn measured(
     pool: &Pool,
-    done: Option<usize>,
+    done: Option<Parts>,
     moments: Option<&mut [f32]>,
     channels: usize,
     target: Stored<'_>,
-) -> Option<usize> {
+) -> Option<Parts> {
     match (done, moments) {
         (None, Some(moments)) => Some(batch_norm::measure(pool, target, channels, moments)),
         (done, _) => done,
@@ -173,11 +173,12 @@ mod tests {
                         (&mut target).into(),
                     );
                     assert_eq!(done.is_some(), count.div_ceil(block) >= BLOCKS_OF_WHOLE_ROWS);
-                    let each = measured(&pool, done, Some(&mut moments), channels, (&target).into()).unwrap();
-                    moments.truncate(count.div_ceil(each) * 2 * channels);
-                    (target, moments, each)
+                    let parts =
+                        measured(&pool, done, Some(&mut moments), channels, (&target).into()).unwrap();
+                    moments.truncate(parts.rows().len() * 2 * channels);
+                    (target, moments, parts)
                 };
-                let (target, moments, each) = run(2);
+                let (target, moments, parts) = run(2);
                 for (index, actual) in target.iter().enumerate() {
                     let (row, channel) = (index / channels, index % channels);
                     let product: f64 = (0..depth)
@@ -188,7 +189,9 @@ mod tests {
                     let value = value + f64::from(residual[index]);
                     assert_close(&[*actual], &[value as f32], depth + 4);
                 }
-                for (part, rows) in moments.chunks(2 * channels).zip(target.chunks(each * channels)) {
+                for (part, rows) in
+                    moments.chunks(2 * channels).zip(target.chunks(parts.rows()[0] * channels))
+                {
                     let count = (rows.len() / channels) as f64;
                     for channel in 0..channels {
                         let column = || rows.iter().skip(channel).step_by(channels).map(|x| f64::from(*x));
@@ -199,7 +202,7 @@ mod tests {
                         assert!((actual - squares).abs() < 1e-4 * squares.max(1.0), "{isa} {count}");
                     }
                 }
-                assert_eq!(run(1), (target, moments, each), "threads");
+                assert_eq!(run(1), (target, moments, parts), "threads");
             }
         }
     }

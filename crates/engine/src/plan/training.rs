@@ -38,8 +38,8 @@ pub struct TrainingPlan {
     workspace: Buffer,
     partials: Buffer,
     dropout_seed: u64,
-    /// Rows in a part of the moments in `partials`, when the last step took those of its output.
-    measured: Option<usize>,
+    /// Parts of the moments in `partials`, when the last step took those of its output.
+    measured: Option<batch_norm::Parts>,
     /// Parts of the sums in `partials` that the last step took for the normalisation before it.
     summed: Option<usize>,
     times: Vec<StepTime>,
@@ -301,12 +301,10 @@ impl TrainingPlan {
                 let [running_mean, running_variance] = running(entries, statistics, index);
                 let partials = self.partials.as_mut_slice();
                 let measured = self.measured.take();
-                let rows_in_part =
-                    measured.unwrap_or_else(|| batch_norm::measure(pool, input, channels, partials));
+                let parts = measured.unwrap_or_else(|| batch_norm::measure(pool, input, channels, partials));
                 batch_norm::merge(
                     partials,
-                    input.len() / channels,
-                    rows_in_part,
+                    &parts,
                     settings.epsilon,
                     &mut batch_norm::Moments { mean, inverse_deviation },
                     &mut batch_norm::Running {

@@ -4,7 +4,7 @@ mod gradient;
 mod moments;
 
 pub(crate) use gradient::{ParameterGradients, Pending, Rectified, Saved, add_sums, backward, reduce};
-pub(crate) use moments::{Moments, PartMoments, Running, measure, merge};
+pub(crate) use moments::{Moments, PartMoments, Parts, Running, measure, merge};
 
 /// The affine map of a normalisation by `mean` and `inverse_deviation`: `x scale + shift` for each channel.
 pub(crate) fn coefficients(

@@ -25,14 +25,50 @@ pub(crate) struct Running<'a> {
     pub(crate) momentum: f32,
 }
 
+/// The rows of each part of which moments were taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    rows: [usize; column::PARTS],
+    count: usize,
+}
+
+impl Parts {
+    /// As many in each but the last.
+    pub(crate) fn even(rows: usize, each: usize) -> Parts {
+        let mut parts = Parts::default();
+        (0..rows).step_by(each).for_each(|start| parts.push(each.min(rows - start)));
+        parts
+    }
+
+    /// One more part, of so many rows.
+    ///
+    /// # Panics
+    /// When there are more than [`column::PARTS`].
+    pub(crate) fn push(&mut self, rows: usize) {
+        self.rows[self.count] = rows;
+        self.count += 1;
+    }
+
+    pub(crate) fn rows(&self) -> &[usize] {
+        &self.rows[..self.count]
+    }
+}
+
+impl Default for Parts {
+    fn default() -> Parts {
+        Parts { rows: [0; column::PARTS], count: 0 }
+    }
+}
+
 /// The moments of one part while its rows come by.
 #[derive(Debug)]
 pub(crate) struct PartMoments<'a> {
     /// First row of the part, `[channels]`.
-    origin: &'a mut [f32],
+    pub(crate) origin: &'a mut [f32],
     /// Sums of `x - origin`, then of its square, and in the end mean and sum of squared deviations.
-    sums: &'a mut [f32],
-    rows: usize,
+    pub(crate) sums: &'a mut [f32],
+    /// Rows that came by.
+    pub(crate) rows: usize,
 }
 
 impl<'a> PartMoments<'a> {
@@ -66,8 +102,8 @@ impl<'a> PartMoments<'a> {
     }
 }
 
-/// Measures each part of `source` into `partials`, `[parts, 2, channels]`, and returns the rows in a part.
-pub(crate) fn measure(pool: &Pool, source: Stored<'_>, channels: usize, partials: &mut [f32]) -> usize {
+/// Measures each part of `source` into `partials`, `[parts, 2, channels]`.
+pub(crate) fn measure(pool: &Pool, source: Stored<'_>, channels: usize, partials: &mut [f32]) -> Parts {
     let rows = source.len() / channels;
     let count = rows.div_ceil(column::PARTS);
     let partials = &mut partials[..rows.div_ceil(count) * 2 * channels];
@@ -81,36 +117,33 @@ pub(crate) fn measure(pool: &Pool, source: Stored<'_>, channels: usize, partials
         part.add(pool.isa(), source.range(rows.start * channels..rows.end * channels));
         part.finish();
     });
-    count
+    Parts::even(rows, count)
 }
 
-/// Mean and variance of each channel of `rows` rows, and the running ones moved towards them, from the moments of
-/// parts of `rows_in_part` rows, of which the last may have fewer.
+/// Mean and variance of each channel, and the running ones moved towards them, from the moments of `parts` of the rows.
 ///
 /// As in PyTorch the running variance is that of a sample (divided by `rows - 1`), the batch's that of a population.
 ///
 /// # Shapes
-/// `parts` at least `[parts, 2, channels]`.
+/// `moments` at least `[parts, 2, channels]`.
 ///
 /// # Panics
 /// With fewer than two rows, which have no variance.
 pub(crate) fn merge(
-    parts: &[f32],
-    rows: usize,
-    rows_in_part: usize,
+    moments: &[f32],
+    parts: &Parts,
     epsilon: f32,
-    moments: &mut Moments<'_>,
+    merged: &mut Moments<'_>,
     running: &mut Running<'_>,
 ) {
     /// Channels whose sums are kept in registers.
     const TOGETHER: usize = 8;
+    let rows: usize = parts.rows().iter().sum();
     assert!(rows > 1, "batch statistics of {rows} rows");
-    let channels = moments.mean.len();
-    let parts = &parts[..rows.div_ceil(rows_in_part) * 2 * channels];
-    let counted = || {
-        let counts = (0..rows).step_by(rows_in_part).map(|start| rows_in_part.min(rows - start) as f64);
-        parts.chunks_exact(2 * channels).zip(counts)
-    };
+    let channels = merged.mean.len();
+    let moments = &moments[..parts.rows().len() * 2 * channels];
+    let counted =
+        || moments.chunks_exact(2 * channels).zip(parts.rows()).map(|(part, rows)| (part, *rows as f64));
     for first in (0..channels).step_by(TOGETHER) {
         let width = TOGETHER.min(channels - first);
         let (mut means, mut squares) = ([0.0f64; TOGETHER], [0.0f64; TOGETHER]);
@@ -130,8 +163,8 @@ pub(crate) fn merge(
         for lane in 0..width {
             let (channel, mean) = (first + lane, means[lane] as f32);
             let variance = squares[lane] / rows as f64;
-            moments.mean[channel] = mean;
-            moments.inverse_deviation[channel] = (1.0 / (variance + f64::from(epsilon)).sqrt()) as f32;
+            merged.mean[channel] = mean;
+            merged.inverse_deviation[channel] = (1.0 / (variance + f64::from(epsilon)).sqrt()) as f32;
             let sample = (squares[lane] / (rows as f64 - 1.0)) as f32;
             running.mean[channel] += running.momentum * (mean - running.mean[channel]);
             running.variance[channel] += running.momentum * (sample - running.variance[channel]);

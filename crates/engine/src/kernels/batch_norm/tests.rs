@@ -66,12 +66,11 @@ impl Case {
             running: [zeros(), vec![1.0; CHANNELS]],
         };
         let mut partials = vec![f32::NAN; (column::PARTS + 2) * 3 * CHANNELS];
-        let rows_in_part = measure(pool, (&case.source).into(), CHANNELS, &mut partials);
+        let parts = measure(pool, (&case.source).into(), CHANNELS, &mut partials);
         let [mean, variance] = &mut case.running;
         merge(
             &partials,
-            rows,
-            rows_in_part,
+            &parts,
             EPSILON,
             &mut Moments { mean: &mut case.mean, inverse_deviation: &mut case.inverse },
             &mut Running { mean, variance, momentum: 0.1 },

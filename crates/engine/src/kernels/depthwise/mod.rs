@@ -8,7 +8,7 @@ use band::{Band, View};
 use rows::{Window, forward_row, weight_row};
 
 use super::activations::Activations;
-use super::batch_norm::{PartMoments, Pending};
+use super::batch_norm::{PartMoments, Parts, Pending};
 use super::column;
 use super::dense::write_gradient;
 use super::epilogue::Epilogue;
@@ -39,8 +39,7 @@ fn run_row(
     }
 }
 
-/// `target = epilogue(source * weights)`, channel by channel; returns the rows in a part where `moments` are asked
-/// for.
+/// `target = epilogue(source * weights)`, channel by channel; returns the parts where `moments` are asked for.
 ///
 /// # Shapes
 /// `weights` `[taps, channels]`; activations as `geometry` says, with equal channels. `moments` at least
@@ -54,7 +53,7 @@ pub(crate) fn forward(
     epilogue: Epilogue<'_>,
     moments: Option<&mut [f32]>,
     target: StoredMut<'_>,
-) -> Option<usize> {
+) -> Option<Parts> {
     assert_eq!(source.values.len(), geometry.source_len(), "activations of {geometry:?}");
     assert_eq!(target.len(), geometry.target_len(), "output of {geometry:?}");
     let (isa, taps) = (pool.isa(), geometry.taps());
@@ -112,7 +111,7 @@ pub(crate) fn forward(
         }
         part.finish();
     });
-    Some(each * width)
+    Some(Parts::even(count * width, each * width))
 }
 
 /// Floats that a task keeps of the source: none where it is read as it lies, else the rows that one target row meets,
@@ -327,7 +326,7 @@ mod tests {
                 let mut moments = vec![f32::NAN; column::PARTS * 2 * channels];
                 let (target, part) = forward(source[..].into(), Some(&mut moments));
                 let mut again = vec![f32::NAN; moments.len()];
-                for (index, rows) in target.chunks(part.unwrap() * channels).enumerate() {
+                for (index, rows) in target.chunks(part.unwrap().rows()[0] * channels).enumerate() {
                     let (_, moments) = moments.split_at(index * 2 * channels);
                     // One part holds all rows.
                     let mut origin = vec![0.0; channels];

@@ -16,7 +16,9 @@ pub(crate) use weight_gradient::{weight_gradient, workspace_len};
 
 use tiles::{Outputs, PLANES, Patch, Planes, Tiles};
 
-use super::Geometry;
+use super::batch_norm::{PartMoments, Parts};
+use super::epilogue::Epilogue;
+use super::{Geometry, column};
 use crate::gemm::{BLOCK, Panel, Panels, Registers, Store, blocked_product};
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
@@ -84,11 +86,22 @@ pub(crate) fn convolve_workspace_len(pool: &Pool, geometry: &Geometry, shape: Fi
     }
 }
 
-/// `target (=|+=) source * filters (+ bias)`, for the direction that `filters` were transformed for.
+/// What is done to outputs before they are written, and how that is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Finish<'a> {
+    pub(crate) epilogue: Epilogue<'a>,
+    pub(crate) store: Store,
+    /// Whether they go past the caches.
+    pub(crate) streams: bool,
+}
+
+/// `target (=|+=) finish(source * filters)`, for the direction that `filters` were transformed for. Where `moments` are
+/// asked for and blocks of tiles see all channels, those of parts of the pixels are written as
+/// [`batch_norm::measure`](super::batch_norm::measure) does, and the parts are returned.
 ///
 /// # Shapes
-/// `source` `[images, height, width, from]`, `target` `[images, height, width, to]`, `bias` `[to]`; `workspace`
-/// is [`convolve_workspace_len`] floats.
+/// `source` `[images, height, width, from]`, `target` `[images, height, width, to]`; `workspace` is
+/// [`convolve_workspace_len`] floats.
 ///
 /// # Panics
 /// When a length does not fit the sizes.
@@ -99,11 +112,11 @@ pub(crate) fn convolve(
     source: &[f32],
     shape: Filters,
     filters: &[f32],
-    bias: Option<&[f32]>,
+    finish: Finish<'_>,
+    moments: Option<&mut [f32]>,
     workspace: &mut [f32],
     target: &mut [f32],
-    store: Store,
-) {
+) -> Option<Parts> {
     let (isa, panels) = (pool.isa(), shape.panels);
     assert!(filters.len() >= shape.len(), "{} floats for filters of {}", filters.len(), shape.len());
     let maps = |channels| Tiles::new(geometry.images, net::Shape { channels, ..geometry.source });
@@ -113,26 +126,60 @@ pub(crate) fn convolve(
     let (Tasks::Tiles(each) | Tasks::Panels(each)) = tasks;
     let layout = Planes::blocks(shape.precision, each, shape.from());
     let stride = each * panels.panel(0).width + BLOCK;
-    let outputs = Outputs { tiles: &to, target: Shared::new(target), bias, accumulate: store == Store::Add };
+    let outputs = Outputs { tiles: &to, target: Shared::new(target), finish };
     let taken = |block: usize| block * each..((block + 1) * each).min(count);
-    let finish = |block: usize, index: usize, spread: &[f32], products: &mut [f32]| {
+    let finish = |block: usize,
+                  index: usize,
+                  spread: &[f32],
+                  products: &mut [f32],
+                  part: Option<&mut PartMoments<'_>>| {
         // The last block may have fewer tiles of registers.
         let rows = taken(block).len().next_multiple_of(Registers::of(isa).half());
         multiply_panel(pool, rows, layout, spread, shape, filters, index, products, stride);
         let panel = panels.panel(index);
         let columns = panel.first_column..panel.first_column + panel.columns;
-        tiles::merge(isa, outputs, taken(block), columns, products, [stride, panel.width]);
+        tiles::merge(isa, outputs, taken(block), columns, products, [stride, panel.width], part);
     };
     let blocks = count.div_ceil(each);
     match tasks {
-        Tasks::Tiles(_) => pool.run(blocks, |block, scratch| {
-            let (spread, products) =
-                scratch.at_least(layout.len() + PLANES * stride).split_at_mut(layout.len());
-            tiles::spread(isa, Patch::Source, &from, taken(block), source, layout, 0, Shared::new(spread));
-            for index in 0..panels.count() {
-                finish(block, index, spread, products);
-            }
-        }),
+        Tasks::Tiles(_) => {
+            let each = if moments.is_some() { blocks.div_ceil(column::PARTS) } else { 1 };
+            let parts = blocks.div_ceil(each);
+            let width = 2 * panels.columns;
+            let moments = moments.map(Shared::new);
+            pool.run(parts, |index, scratch| {
+                let len = layout.len() + PLANES * stride;
+                let (scratch, origin) = scratch.at_least(len + panels.columns).split_at_mut(len);
+                let (spread, products) = scratch.split_at_mut(layout.len());
+                let mut part = moments.map(|moments| {
+                    #[expect(unsafe_code, reason = "tasks share a buffer")]
+                    // SAFETY: this part's moments belong to this task alone.
+                    let sums = unsafe { moments.range(index * width..(index + 1) * width) };
+                    PartMoments::new(origin, sums)
+                });
+                for block in index * each..((index + 1) * each).min(blocks) {
+                    let to = Shared::new(&mut *spread);
+                    tiles::spread(isa, Patch::Source, &from, taken(block), source, layout, 0, to);
+                    for index in 0..panels.count() {
+                        finish(block, index, spread, products, part.as_mut());
+                    }
+                    if let Some(part) = &mut part {
+                        part.rows += tiles::pixels(&from, taken(block));
+                    }
+                }
+                if let Some(part) = part {
+                    part.finish();
+                }
+            });
+            moments.map(|_| {
+                let mut all = Parts::default();
+                for index in 0..parts {
+                    let tiles = taken(index * each).start..taken(((index + 1) * each).min(blocks) - 1).end;
+                    all.push(tiles::pixels(&from, tiles));
+                }
+                all
+            })
+        }
         Tasks::Panels(_) => {
             /// Tiles that one task transforms.
             const TRANSFORMED: usize = 8;
@@ -150,8 +197,9 @@ pub(crate) fn convolve(
             pool.run(panels.count() * blocks, |task, scratch| {
                 let (index, block) = (task / blocks, task % blocks);
                 let products = scratch.at_least(PLANES * stride);
-                finish(block, index, &spread[block * layout.len()..][..layout.len()], products);
+                finish(block, index, &spread[block * layout.len()..][..layout.len()], products, None);
             });
+            None
         }
     }
 }
@@ -187,6 +235,7 @@ fn multiply_panel(
 mod tests {
     use super::*;
     use crate::isa::Isa;
+    use crate::kernels::epilogue::After;
     use crate::kernels::reference;
     use crate::testing::Numbers;
     use net::Shape;
@@ -263,18 +312,63 @@ mod tests {
                 let bias = numbers.vector(outputs);
                 let d_target = numbers.vector(geometry.target_len());
                 let run = |direction, from: &[f32], bias: Option<&[f32]>, to: &mut [f32], store| {
+                    let epilogue = Epilogue::bias(bias);
+                    let finish = Finish { epilogue, store, streams: false };
                     let shape = Filters::new(&pool, precision, inputs, outputs, direction);
                     let mut filters = vec![f32::NAN; shape.len()];
                     shape.transform(&pool, &weights, &mut filters);
                     let len = convolve_workspace_len(&pool, &geometry, shape);
                     let work = &mut vec![f32::NAN; len];
-                    convolve(&pool, &geometry, from, shape, &filters, bias, work, to, store);
+                    convolve(&pool, &geometry, from, shape, &filters, finish, None, work, to);
                 };
 
                 let mut target = vec![f32::NAN; geometry.target_len()];
                 run(Direction::Forward, &source, Some(&bias), &mut target, Store::Replace);
                 let expected = reference::convolution(&geometry, &source, &weights, &bias);
                 assert_near(precision, &target, &expected, &format!("forward, {what}"));
+
+                // With all that can follow, and moments where blocks of tiles see all channels.
+                let [slopes, residual] = [outputs, geometry.target_len()].map(|len| numbers.vector(len));
+                let after = After { slopes: Some(&slopes), residual: Some((&residual).into()) };
+                let mut finished = vec![f32::NAN; target.len()];
+                let mut moments = vec![f32::NAN; column::PARTS * 2 * outputs];
+                let epilogue = Epilogue { bias: Some(&bias), after };
+                let parts = {
+                    let shape = Filters::new(&pool, precision, inputs, outputs, Direction::Forward);
+                    let mut filters = vec![f32::NAN; shape.len()];
+                    shape.transform(&pool, &weights, &mut filters);
+                    let work = &mut vec![f32::NAN; convolve_workspace_len(&pool, &geometry, shape)];
+                    let finish = Finish { epilogue, store: Store::Replace, streams: true };
+                    let (moments, to) = (Some(&mut moments[..]), &mut finished);
+                    convolve(&pool, &geometry, &source, shape, &filters, finish, moments, work, to)
+                };
+                for (index, value) in target.iter().enumerate() {
+                    let value = if *value > 0.0 { *value } else { slopes[index % outputs] * value };
+                    let difference = (finished[index] - residual[index] - value).abs();
+                    assert!(difference < 1e-5 * value.abs().max(1.0), "finished, {what}");
+                }
+                if let Some(parts) = parts {
+                    let rows = geometry.target_len() / outputs;
+                    assert_eq!(parts.rows().iter().sum::<usize>(), rows, "{what}");
+                    for channel in 0..outputs {
+                        let moment = |part: usize, which: usize| {
+                            f64::from(moments[(2 * part + which) * outputs + channel])
+                        };
+                        let column = || finished.iter().skip(channel).step_by(outputs).map(|x| f64::from(*x));
+                        let mean = column().sum::<f64>() / rows as f64;
+                        let counted = || parts.rows().iter().enumerate();
+                        let sum: f64 = counted().map(|(part, rows)| moment(part, 0) * *rows as f64).sum();
+                        assert!((sum / rows as f64 - mean).abs() < 1e-4, "mean, {what}");
+                        let squares: f64 = counted()
+                            .map(|(part, rows)| {
+                                let deviation = moment(part, 0) - mean;
+                                moment(part, 1) + *rows as f64 * deviation * deviation
+                            })
+                            .sum();
+                        let expected: f64 = column().map(|x| (x - mean).powi(2)).sum();
+                        assert!((squares - expected).abs() < 1e-4 * expected.max(1.0), "squares, {what}");
+                    }
+                }
 
                 let (d_source, d_weights) =
                     reference::convolution_gradients(&geometry, &source, &weights, &d_target);
@@ -314,7 +408,9 @@ mod tests {
             shape.transform(&pool, &weights, &mut filters);
             let mut target = vec![0.0; geometry.target_len()];
             let work = &mut vec![0.0; convolve_workspace_len(&pool, &geometry, shape)];
-            convolve(&pool, &geometry, &source, shape, &filters, None, work, &mut target, Store::Replace);
+            let (epilogue, store) = (Epilogue::default(), Store::Replace);
+            let finish = Finish { epilogue, store, streams: true };
+            convolve(&pool, &geometry, &source, shape, &filters, finish, None, work, &mut target);
             target
         };
         let once = run(1);

@@ -7,9 +7,11 @@ use std::ops::Range;
 
 use net::Shape;
 
+use super::Finish;
 use super::transform::{self, Square};
-use crate::gemm::{APART, BLOCK, Format, MAX_LANES, Panels, Vector, by_format, by_vector};
+use crate::gemm::{APART, BLOCK, Format, MAX_LANES, Panels, Store, Vector, by_format, by_vector};
 use crate::isa::Isa;
+use crate::kernels::batch_norm::PartMoments;
 use crate::pool::Shared;
 use crate::precision::Precision;
 
@@ -404,14 +406,21 @@ impl<V: Vector> Square<V, INPUTS> for Products {
 pub(super) struct Outputs<'a> {
     pub(super) tiles: &'a Tiles,
     pub(super) target: Shared<'a, f32>,
-    /// Added to every output of a channel, `[channels]`.
-    pub(super) bias: Option<&'a [f32]>,
-    /// Whether to add to what is there.
-    pub(super) accumulate: bool,
+    pub(super) finish: Finish<'a>,
+}
+
+/// Pixels of some tiles that lie inside their images.
+pub(super) fn pixels(tiles: &Tiles, taken: Range<usize>) -> usize {
+    let mut count = 0;
+    for tile in taken {
+        tiles.square::<OUTPUTS>(tile, 0, |_, _, offset| count += usize::from(offset.is_some()));
+    }
+    count
 }
 
 /// Writes the outputs of the tiles `taken` for the channels of one panel, `columns`, from its products,
-/// 36 planes `[tiles, width]` that are `stride` apart.
+/// 36 planes `[tiles, width]` that are `stride` apart. Where a `part` is given, its sums take the pixels in; the first tile
+/// of a part without rows gives the origin.
 ///
 /// # Panics
 /// When a slice does not fit the sizes.
@@ -422,12 +431,15 @@ pub(super) fn merge(
     columns: Range<usize>,
     products: &[f32],
     sizes: [usize; 2],
+    part: Option<&mut PartMoments<'_>>,
 ) {
     let [stride, width] = sizes;
-    let tiles = outputs.tiles;
+    let (tiles, epilogue) = (outputs.tiles, outputs.finish.epilogue);
     assert_eq!(outputs.target.len(), tiles.len(), "maps of {tiles:?}");
     assert!(columns.end <= tiles.shape.channels && columns.len() <= width, "channels of {tiles:?}");
-    assert!(outputs.bias.is_none_or(|bias| bias.len() == tiles.shape.channels), "a bias for each channel");
+    let by_channel = [epilogue.bias, epilogue.after.slopes].into_iter().flatten();
+    assert!(by_channel.into_iter().all(|values| values.len() == tiles.shape.channels), "values by channel");
+    assert!(epilogue.after.residual.is_none_or(|residual| residual.len() == tiles.len()), "a residual");
     assert!(taken.end <= tiles.count(), "tiles of {tiles:?}");
     assert!(taken.len() * width <= stride && products.len() >= PLANES * stride, "products of tiles");
     #[expect(unsafe_code, reason = "transforms whole vectors")]
@@ -436,7 +448,10 @@ pub(super) fn merge(
         by_vector!(
             isa,
             merge_tiles,
-            (outputs: Outputs<'_>, taken: Range<usize>, columns: Range<usize>, products: &[f32], sizes: [usize; 2])
+            (
+                outputs: Outputs<'_>, taken: Range<usize>, columns: Range<usize>, products: &[f32],
+                sizes: [usize; 2], part: Option<&mut PartMoments<'_>>
+            )
         );
     }
 }
@@ -449,31 +464,80 @@ unsafe fn merge_tiles<V: Vector>(
     columns: Range<usize>,
     products: &[f32],
     [stride, width]: [usize; 2],
+    mut part: Option<&mut PartMoments<'_>>,
 ) {
+    let Finish { epilogue, store, streams } = outputs.finish;
     for (row, tile) in taken.enumerate() {
         let mut square = [[None; OUTPUTS]; OUTPUTS];
         outputs.tiles.square::<OUTPUTS>(tile, 0, |row, column, offset| square[row][column] = offset);
         for channel in columns.clone().step_by(V::LANES) {
             let lanes = V::LANES.min(columns.end - channel);
+            let here = channel..channel + lanes;
             // SAFETY: `merge` checked that the products hold the tile's rows, whose width is that of whole
             // vectors; outputs are written as whole vectors only where the pixel has as many channels left.
             unsafe {
                 let first = products.as_ptr().add(row * width + channel - columns.start);
-                let merged: [[V; OUTPUTS]; OUTPUTS] = transform::target(&Products { first, stride });
-                let mut shift = V::splat(0.0);
-                if let Some(bias) = outputs.bias {
-                    shift = V::load_some(&bias[channel..channel + lanes]);
+                let mut merged: [[V; OUTPUTS]; OUTPUTS] = transform::target(&Products { first, stride });
+                if let Some(bias) = epilogue.bias {
+                    let bias = V::load_some(&bias[here.clone()]);
+                    merged.as_flattened_mut().iter_mut().for_each(|value| *value = value.add(bias));
                 }
-                for (line, square) in merged.iter().zip(&square) {
-                    for (value, pixel) in line.iter().zip(square) {
+                if !epilogue.after.is_empty() {
+                    for (value, pixel) in merged.as_flattened_mut().iter_mut().zip(square.as_flattened()) {
                         let Some(pixel) = pixel else { continue };
-                        let value = value.add(shift);
-                        let target = outputs.target.range(pixel + channel..pixel + channel + lanes);
-                        let value = if outputs.accumulate { V::load_some(target).add(value) } else { value };
+                        let place = pixel + channel..pixel + channel + lanes;
+                        *value = epilogue.after.value(*value, here.clone(), place);
+                    }
+                }
+                if let Some(part) = &mut part {
+                    // The first pixel of a tile lies inside.
+                    if part.rows == 0 && row == 0 {
+                        merged[0][0].store_some(&mut part.origin[here.clone()]);
+                    }
+                    add_pixels(&merged, &square, part, here);
+                }
+                for (value, pixel) in merged.as_flattened().iter().zip(square.as_flattened()) {
+                    let Some(pixel) = pixel else { continue };
+                    let target = outputs.target.range(pixel + channel..pixel + channel + lanes);
+                    if store == Store::Add {
+                        V::load_some(target).add(*value).store_some(target);
+                    } else if streams && lanes == V::LANES {
+                        value.stream(target.as_mut_ptr());
+                    } else {
                         value.store_some(target);
                     }
                 }
             }
         }
+    }
+}
+
+/// Adds one vector of the pixels inside to the sums of a part.
+///
+/// # Safety
+/// The processor has `V`'s instruction set, and the vector at most as many lanes as columns.
+#[expect(unsafe_code, reason = "adds whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn add_pixels<V: Vector>(
+    values: &[[V; OUTPUTS]; OUTPUTS],
+    square: &[[Option<usize>; OUTPUTS]; OUTPUTS],
+    part: &mut PartMoments<'_>,
+    columns: Range<usize>,
+) {
+    let (sums, squares) = part.sums.split_at_mut(part.origin.len());
+    let [sums, squares] = [sums, squares].map(|sums| &mut sums[columns.clone()]);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let origin = V::load_some(&part.origin[columns]);
+        let (mut sum, mut power) = (V::load_some(sums), V::load_some(squares));
+        for (value, pixel) in values.as_flattened().iter().zip(square.as_flattened()) {
+            if pixel.is_some() {
+                let deviation = value.subtract(origin);
+                sum = sum.add(deviation);
+                power = deviation.multiply_add(deviation, power);
+            }
+        }
+        sum.store_some(sums);
+        power.store_some(squares);
     }
 }
