@@ -11,6 +11,7 @@ use crate::head::{Centres, Head};
 use crate::isa::Isa;
 use crate::kernels::convolution::{self, Algorithm, Method, Weights};
 use crate::kernels::epilogue::{self, After, Epilogue};
+use crate::kernels::stored::{Stored, StoredMut};
 use crate::kernels::{Geometry, batch_norm, column, dense, direct, prelu};
 use crate::optimizer::SgdStep;
 use crate::pool::Pool;
@@ -181,6 +182,25 @@ fn one_pass_takes_less_time_than_several() {
     };
     let fast = || backward(Some(rectified), &d_target, &mut fused, &mut others);
     assert_ratio("rectifier and normalisation backward to both at once", slow, fast, 0.8, 5.0);
+}
+
+#[test]
+#[ignore = "measures time, which only ratios make comparable; CI calls it by name"]
+fn maps_in_bf16_take_less_time_than_in_f32() {
+    const CHANNELS: usize = 64;
+    // More than a cache holds.
+    let numbers = 256 * 1024 * CHANNELS;
+    let pool = Pool::new(1).unwrap();
+    let slopes = Numbers::new(4).vector(CHANNELS);
+    let rectify = After { slopes: Some(&slopes), residual: None };
+    let (source, mut target) = (vec![0.5; numbers], vec![0.0; numbers]);
+    let (halves, mut rounded) = (vec![0x3f00; numbers], vec![0; numbers]);
+    let slow = || epilogue::map(&pool, (&source).into(), CHANNELS, None, rectify, (&mut target).into());
+    let fast = || {
+        let (from, to) = (Stored::Bf16(&halves), StoredMut::Bf16(&mut rounded));
+        epilogue::map(&pool, from, CHANNELS, None, rectify, to);
+    };
+    assert_ratio("a map in f32 to one in bf16", slow, fast, 0.9, 5.0);
 }
 
 #[test]

@@ -623,13 +623,12 @@ fn write_tiles(
     let each = Registers::of(arithmetic.0).rows_of(panel.vectors);
     for piece in Piece::all(b, panel.width, next) {
         let accumulate = accumulate || piece.start > 0;
-        let tiles = left.rows.div_ceil(each);
-        let depth = piece.b.len() / panel.width;
+        let step = piece.step_ahead(left.rows.div_ceil(each));
         for (index, top) in (0..left.rows).step_by(each).enumerate() {
             let values = &left.values[left.layout.offset(top, piece.start)..];
             let here = Left { values, rows: (left.rows - top).min(each), ..left };
-            let ahead = piece.ahead(index, tiles, depth);
-            write_tile(arithmetic, here, (piece.b, ahead), panel, target, accumulate, |row| place(top + row));
+            let ahead = (piece.ahead(index, step), step);
+            write_tile(arithmetic, here, (piece, ahead), panel, target, accumulate, |row| place(top + row));
         }
     }
 }
@@ -639,14 +638,14 @@ fn write_tiles(
 fn write_tile(
     (isa, precision): (Isa, Precision),
     left: Left<'_>,
-    (b, ahead): (&[f32], (*const f32, usize)),
+    (piece, ahead): (Piece<'_>, (*const f32, usize)),
     panel: Panel,
     target: Shared<'_, f32>,
     accumulate: bool,
     place: impl Fn(usize) -> usize,
 ) {
     let Left { values: a, layout, rows } = left;
-    let (whole, depth) = (Registers::of(isa).rows_of(panel.vectors), b.len() / panel.width);
+    let (whole, depth) = (Registers::of(isa).rows_of(panel.vectors), piece.depth);
     let half = rows <= whole / 2;
     let computed = if half { whole / 2 } else { whole };
     let reach = match layout {
@@ -659,7 +658,7 @@ fn write_tile(
         a: a.as_ptr(),
         layout,
         depth,
-        b: b.as_ptr(),
+        b: piece.b.as_ptr(),
         ahead,
         vectors: panel.vectors,
         c: std::ptr::null_mut(),

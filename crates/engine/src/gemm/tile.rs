@@ -57,6 +57,7 @@ pub(super) struct Piece<'a> {
     pub(super) start: usize,
     /// `[depth][width]`
     pub(super) b: &'a [f32],
+    pub(super) depth: usize,
     next: &'a [f32],
 }
 
@@ -68,17 +69,20 @@ impl<'a> Piece<'a> {
         (0..depth).step_by(each).map(move |start| {
             let end = (start + each).min(depth);
             let after = if end < depth { &panel[end * width..] } else { next };
-            let b = &panel[start * width..end * width];
-            Piece { start, b, next: &after[..after.len().min(each * width)] }
+            let (depth, b) = (end - start, &panel[start * width..end * width]);
+            Piece { start, b, depth, next: &after[..after.len().min(each * width)] }
         })
     }
 
-    /// Where tile `index` of `tiles` begins to fetch what is read next, and the floats on the way for each step in depth: all
-    /// tiles share it evenly, since a cache waits for few lines at once.
-    pub(super) fn ahead(&self, index: usize, tiles: usize, depth: usize) -> (*const f32, usize) {
-        let step = self.next.len().div_ceil(tiles * depth);
-        let start = index * depth * step;
-        (self.next.get(start..).unwrap_or(self.b).as_ptr(), step)
+    /// Floats of what is read next that each of `tiles` fetches on the way for each step in depth: all share it evenly,
+    /// since a cache waits for few lines at once.
+    pub(super) fn step_ahead(&self, tiles: usize) -> usize {
+        self.next.len().div_ceil(tiles * self.depth)
+    }
+
+    /// Where tile `index` begins to fetch, with so many floats for each step.
+    pub(super) fn ahead(&self, index: usize, step: usize) -> *const f32 {
+        self.next.get(index * self.depth * step..).unwrap_or(self.b).as_ptr()
     }
 }
 

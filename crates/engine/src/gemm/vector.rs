@@ -229,6 +229,38 @@ intrinsics!(
     |value, positive, other| {
         use std::arch::x86_64::{_CMP_GT_OQ, _mm256_blendv_ps, _mm256_cmp_ps, _mm256_setzero_ps};
         _mm256_blendv_ps(other, positive, _mm256_cmp_ps::<_CMP_GT_OQ>(value, _mm256_setzero_ps()))
+    },
+    #[inline(always)]
+    unsafe fn widen(source: *const u16) -> Self {
+        use std::arch::x86_64::{
+            _mm_loadu_si128, _mm256_castsi256_ps, _mm256_cvtepu16_epi32, _mm256_slli_epi32,
+        };
+        // SAFETY: the caller promises the instruction set and the numbers.
+        unsafe {
+            let halves = _mm256_cvtepu16_epi32(_mm_loadu_si128(source.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(halves))
+        }
+    },
+    #[inline(always)]
+    unsafe fn narrow(self, target: *mut u16, _streams: bool) {
+        use std::arch::x86_64::{
+            _CMP_UNORD_Q, _mm_storeu_si128, _mm256_add_epi32, _mm256_and_si256, _mm256_blendv_epi8,
+            _mm256_castps_si256, _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_or_si256, _mm256_packus_epi32,
+            _mm256_permute4x64_epi64, _mm256_set1_epi32, _mm256_srli_epi32,
+        };
+        // SAFETY: the caller promises the instruction set and the numbers.
+        unsafe {
+            let bits = _mm256_castps_si256(self);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let sums = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+            // As `words::rounded` treats what is no number.
+            let none = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(self, self));
+            let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
+            let halves = _mm256_srli_epi32::<16>(_mm256_blendv_epi8(sums, quiet, none));
+            // Each half of the register is packed for itself.
+            let packed = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi32(halves, halves));
+            _mm_storeu_si128(target.cast(), _mm256_castsi256_si128(packed));
+        }
     }
 );
 #[cfg(target_arch = "x86_64")]

@@ -239,7 +239,9 @@ fn card(checked: &CheckedRecipe, store: &Store) -> Card {
         licence: None,
         notes: match recipe.run.precision.on(engine::Isa::detect()) {
             engine::Precision::F32 => String::new(),
-            engine::Precision::Bf16 => "trained with the operands of products rounded to bf16".to_owned(),
+            engine::Precision::Bf16 => {
+                "trained with the operands of products, and some activations, rounded to bf16".to_owned()
+            }
         },
         created_by: concat!("cosface ", env!("CARGO_PKG_VERSION")).to_owned(),
     }

@@ -365,7 +365,8 @@ pub struct Run {
     pub batch: usize,
     /// Worker threads; 0, one for each processor, unless said. Results do not depend on it.
     pub threads: usize,
-    /// Arithmetic of the products of network and head; `auto` unless said. On LFW View 1 three seeds reach 93.0, 93.9
+    /// Arithmetic of the products of network and head, and in bf16 also what large activations and their gradients
+    /// around convolutions of 1 x 1 and depthwise ones are kept in; `auto` unless said. On LFW View 1 three seeds reach 93.0, 93.9
     /// and 93.5 % in bf16 and 93.5, 93.3 and 94.1 % in f32 (`recipes/lfw-view1.toml`).
     pub precision: Precision,
     /// What to start from in place of fresh weights: a model file, or a run directory, whose newest checkpoint also has
@@ -390,7 +391,7 @@ impl Default for Run {
     }
 }
 
-/// Arithmetic of the products of network and head.
+/// Arithmetic of the products of network and head, and the format of some activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
