@@ -80,6 +80,13 @@ impl Pool {
                 }
                 task(index, &mut scratch);
             }
+            // What went past the caches is there before the work is reported done.
+            #[cfg(target_arch = "x86_64")]
+            #[expect(unsafe_code, reason = "an instruction of every x86-64")]
+            // SAFETY: as the reason says.
+            unsafe {
+                std::arch::x86_64::_mm_sfence();
+            }
         };
         if tasks < 2 || self.threads() == 1 {
             work(0);

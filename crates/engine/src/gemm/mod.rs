@@ -53,6 +53,12 @@ pub(crate) trait Rows: Sync {
     fn run(&self, origin: Self::Origin, element: usize) -> (usize, Option<&[f32]>);
     /// Writes elements `range` of row `row`.
     fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]);
+    /// As [`Rows::copy`] for several rows, which begin `stride` floats apart.
+    fn copy_rows(&self, rows: Range<usize>, range: Range<usize>, stride: usize, target: &mut [f32]) {
+        for (row, target) in rows.zip(target.chunks_mut(stride)) {
+            self.copy(row, range.clone(), &mut target[..range.len()]);
+        }
+    }
 }
 
 /// A row-major matrix as [`Rows`].
@@ -185,15 +191,17 @@ pub(crate) fn product_rows(
     let mut elements = [0.0; 2 * DEPTH_BLOCK];
     for depth in blocks(shape.depth, DEPTH_BLOCK * precision.per_word()) {
         let (words, first) = (precision.words(depth.len()), depth.start / precision.per_word());
-        for (row, target) in taken.clone().zip(packed.chunks_exact_mut(A_STRIDE)) {
-            if precision == Precision::F32 {
-                rows.copy(row, depth.clone(), &mut target[..words]);
-            } else if rows.granule().is_multiple_of(PANEL) {
-                pack_runs((isa, precision), rows, row, depth.clone(), &mut target[..words]);
-            } else {
-                let elements = &mut elements[..depth.len()];
-                rows.copy(row, depth.clone(), elements);
-                pack_row(isa, precision, elements, &mut target[..words]);
+        if precision == Precision::F32 {
+            rows.copy_rows(taken.clone(), depth.clone(), A_STRIDE, packed);
+        } else {
+            for (row, target) in taken.clone().zip(packed.chunks_exact_mut(A_STRIDE)) {
+                if rows.granule().is_multiple_of(PANEL) {
+                    pack_runs((isa, precision), rows, row, depth.clone(), &mut target[..words]);
+                } else {
+                    let elements = &mut elements[..depth.len()];
+                    rows.copy(row, depth.clone(), elements);
+                    pack_row(isa, precision, elements, &mut target[..words]);
+                }
             }
         }
         let accumulate = store == Store::Add || depth.start > 0;

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::batch_norm::{self, Rectified};
-use super::epilogue::{self, After};
+use super::epilogue::{self, After, Pitches};
 use super::stored::Stored;
 use crate::gemm::{Rows, Store};
 use crate::isa::Isa;
@@ -74,15 +74,9 @@ impl Before<'_> {
     /// # Panics
     /// When a length does not fit the others.
     pub(crate) fn write(&self, isa: Isa, source: Stored<'_>, target: &mut [f32]) {
-        self.write_columns(isa, 0..self.mean.len(), source, target);
-    }
-
-    /// As [`Before::write`] for rows that have some of the columns alone.
-    fn write_columns(&self, isa: Isa, columns: Range<usize>, source: Stored<'_>, target: &mut [f32]) {
         let Rectified { scale, shift, slopes } = self.rectified;
-        let [scale, shift, slopes] = [scale, shift, slopes].map(|values| &values[columns.clone()]);
         let after = After { slopes: Some(slopes), residual: None };
-        epilogue::map_some(isa, source, columns.len(), Some([scale, shift]), after, (target.into(), false));
+        epilogue::map_some(isa, source, slopes.len(), Some([scale, shift]), after, (target.into(), false));
     }
 
     /// Adds to `sums` what the normalisation's backward pass needs of some rows: see [`batch_norm::add_sums`].
@@ -126,11 +120,70 @@ impl Rows for Activated<'_> {
     }
 
     fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]) {
-        let first = row * self.depth;
-        let values = self.source.values.range(first + range.start..first + range.end);
-        match self.source.before {
-            None => values.widen(self.isa, target),
-            Some(before) => before.write_columns(self.isa, range, values, target),
+        self.copy_rows(row..row + 1, range.clone(), range.len(), target);
+    }
+
+    fn copy_rows(&self, rows: Range<usize>, range: Range<usize>, stride: usize, target: &mut [f32]) {
+        let values = self.source.values.range(rows.start * self.depth..rows.end * self.depth);
+        let mut affine = None;
+        let mut after = After::default();
+        if let Some(Before { rectified: Rectified { scale, shift, slopes }, .. }) = self.source.before {
+            affine = Some([&scale[range.clone()], &shift[range.clone()]]);
+            after.slopes = Some(&slopes[range.clone()]);
+        }
+        let pitches = Pitches { source: self.depth, first: range.start, target: stride };
+        epilogue::map_pitched(
+            self.isa,
+            values,
+            (range.len(), pitches),
+            affine,
+            after,
+            (target.into(), false),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::precision::Precision;
+    use crate::testing::{Numbers, assert_close, halves, seen};
+
+    #[test]
+    fn some_columns_of_some_rows_are_copied_as_a_layer_reads_them() {
+        const DEPTH: usize = 90;
+        const STRIDE: usize = 96;
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let mut numbers = Numbers::new(17);
+            let values = numbers.vector(6 * DEPTH);
+            let [mean, scale, shift, slopes] = [(); 4].map(|()| numbers.vector(DEPTH));
+            let rectified = Rectified { scale: &scale, shift: &shift, slopes: &slopes };
+            let rounded = halves(&values);
+            let kept = [
+                (Stored::F32(&values), values.clone()),
+                (Stored::Bf16(&rounded), seen(Precision::Bf16, &values)),
+            ];
+            for ((stored, wide), before) in
+                kept.iter().flat_map(|kept| [(kept, None), (kept, Some(Before { mean: &mean, rectified }))])
+            {
+                let rows = Activated { isa, source: Activations { values: *stored, before }, depth: DEPTH };
+                assert_eq!(rows.count(), 6);
+                for columns in [0..DEPTH, 3..DEPTH, 16..80, 89..90] {
+                    let mut target = vec![0.5; 3 * STRIDE + columns.len()];
+                    rows.copy_rows(1..5, columns.clone(), STRIDE, &mut target);
+                    for (row, target) in target.chunks(STRIDE).enumerate() {
+                        let expected = columns.clone().map(|column| {
+                            let value = wide[(row + 1) * DEPTH + column];
+                            let Some(_) = before else { return value };
+                            let value = value * scale[column] + shift[column];
+                            if value > 0.0 { value } else { slopes[column] * value }
+                        });
+                        let (here, beyond) = target.split_at(columns.len());
+                        assert_close(here, &expected.collect::<Vec<f32>>(), 2);
+                        assert!(beyond.iter().all(|value| *value == 0.5), "{isa}");
+                    }
+                }
+            }
         }
     }
 }

@@ -161,7 +161,7 @@ pub(crate) fn map(
     });
 }
 
-/// As [`map`] for some rows, by the calling thread alone.
+/// As [`map`] for some rows, by the calling thread alone, past the caches if it streams.
 ///
 /// # Panics
 /// As [`map`].
@@ -171,13 +171,45 @@ pub(crate) fn map_some(
     channels: usize,
     affine: Option<[&[f32]; 2]>,
     after: After<'_>,
+    target: (StoredMut<'_>, bool),
+) {
+    assert_eq!(source.len(), target.0.len(), "input and output");
+    let pitches = Pitches { source: channels, first: 0, target: channels };
+    map_pitched(isa, source, (channels, pitches), affine, after, target);
+}
+
+/// Numbers from one row to the next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pitches {
+    pub(crate) source: usize,
+    /// The first column that is taken of the source.
+    pub(crate) first: usize,
+    pub(crate) target: usize,
+}
+
+/// As [`map_some`] for `channels` columns of wider rows; a residual lies as the source does.
+///
+/// # Panics
+/// As [`map`].
+pub(crate) fn map_pitched(
+    isa: Isa,
+    source: Stored<'_>,
+    (channels, pitches): (usize, Pitches),
+    affine: Option<[&[f32]; 2]>,
+    after: After<'_>,
     (target, streams): (StoredMut<'_>, bool),
 ) {
-    assert_eq!(source.len(), target.len(), "input and output");
-    assert!(after.residual.is_none_or(|residual| residual.len() == target.len()), "output and summand");
+    let rows = source.len() / pitches.source;
+    assert!(source.len().is_multiple_of(pitches.source), "rows of {pitches:?}");
+    assert!(
+        pitches.first + channels <= pitches.source && channels <= pitches.target,
+        "{channels} of {pitches:?}"
+    );
+    assert!(rows == 0 || target.len() >= (rows - 1) * pitches.target + channels, "output of {rows} rows");
+    assert!(after.residual.is_none_or(|residual| residual.len() == source.len()), "output and summand");
     let mut vectors = affine.into_iter().flatten().chain(after.slopes);
     assert!(vectors.all(|values| values.len() == channels), "parameters of {channels} channels");
-    assert!(source.len().is_multiple_of(channels), "rows of {channels} channels");
+    let sizes = (rows, channels, pitches);
     #[expect(unsafe_code, reason = "computes whole vectors")]
     // SAFETY: the lengths were checked, and an Isa that reaches a kernel is available.
     unsafe {
@@ -185,8 +217,8 @@ pub(crate) fn map_some(
             isa,
             map_rows,
             (
-                source: Stored<'_>, channels: usize, affine: Option<[&[f32]; 2]>, after: After<'_>,
-                target: StoredMut<'_>, streams: bool
+                source: Stored<'_>, sizes: (usize, usize, Pitches), affine: Option<[&[f32]; 2]>,
+                after: After<'_>, target: StoredMut<'_>, streams: bool
             )
         );
     }
@@ -196,7 +228,7 @@ pub(crate) fn map_some(
 #[inline(always)]
 unsafe fn map_rows<V: Vector>(
     source: Stored<'_>,
-    channels: usize,
+    (rows, channels, pitches): (usize, usize, Pitches),
     affine: Option<[&[f32]; 2]>,
     after: After<'_>,
     target: StoredMut<'_>,
@@ -205,29 +237,30 @@ unsafe fn map_rows<V: Vector>(
     /// Vectors that are computed side by side, so that one decision is made for all.
     const N: usize = 4;
     let mut target = target;
-    for row in (0..source.len()).step_by(channels) {
+    for row in 0..rows {
+        let (from, to) = (row * pitches.source + pitches.first, row * pitches.target);
         let mut channel = 0;
         // SAFETY: the caller promises the instruction set and operands of these sizes.
         unsafe {
             while channel + N * V::LANES <= channels {
-                let values: [V; N] = map_vectors(source, [row, channel], affine, after);
-                target.store(values, row + channel, streams);
+                let values: [V; N] = map_vectors(source, [from, channel], affine, after);
+                target.store(values, to + channel, streams);
                 channel += N * V::LANES;
             }
             while channel + V::LANES <= channels {
-                let values: [V; 1] = map_vectors(source, [row, channel], affine, after);
-                target.store(values, row + channel, streams);
+                let values: [V; 1] = map_vectors(source, [from, channel], affine, after);
+                target.store(values, to + channel, streams);
                 channel += V::LANES;
             }
             if channel < channels {
-                let (columns, place) = (channel..channels, row + channel..row + channels);
+                let (columns, place) = (channel..channels, from + channel..from + channels);
                 let mut value = source.at::<V>(place.clone());
                 if let Some([scale, shift]) = affine {
                     let shift = column::load_at(shift, columns.clone());
                     value = value.multiply_add(column::load_at(scale, columns.clone()), shift);
                 }
-                let value = after.value(value, columns, place.clone());
-                target.put(value, place, streams);
+                let value = after.value(value, columns, place);
+                target.put(value, to + channel..to + channels, streams);
             }
         }
     }
