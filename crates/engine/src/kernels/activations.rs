@@ -1,9 +1,9 @@
 //! What a layer reads: activations, or the input of a normalisation and a rectifier that it applies on the way, so that
-//! their output never reaches memory.
+//! their output never reaches memory; and backward the gradient of its output, or that of a normalisation after it.
 
 use std::ops::Range;
 
-use super::batch_norm::{self, Rectified};
+use super::batch_norm::{self, Pending, Rectified};
 use super::epilogue::{self, After, Pitches};
 use super::stored::Stored;
 use crate::gemm::{Rows, Store};
@@ -32,14 +32,13 @@ impl<'a> From<&'a [f32]> for Activations<'a> {
 }
 
 impl<'a> Activations<'a> {
-    /// The normalisation before them that waits for the sums of their gradient, if that is stored at all.
+    /// The normalisation before them that waits for the sums of their gradient, which is stored so.
     ///
     /// # Panics
     /// When a gradient is added to whose sums are awaited: what is there already would be missing in them.
-    pub(crate) fn awaiting_sums(&self, gradient: Option<Store>) -> Option<Before<'a>> {
-        let before = self.before.filter(|_| gradient.is_some());
-        assert!(before.is_none() || gradient == Some(Store::Replace), "sums of a gradient that is not whole");
-        before
+    pub(crate) fn awaiting_sums(&self, gradient: Store) -> Option<Before<'a>> {
+        assert!(self.before.is_none() || gradient == Store::Replace, "sums of a gradient that is not whole");
+        self.before
     }
 
     /// Whether a layer can read them as they lie: f32 to which nothing is to be done.
@@ -59,6 +58,43 @@ impl<'a> Activations<'a> {
         match self.before {
             None => values.widen(isa, target),
             Some(before) => before.write(isa, values, target),
+        }
+    }
+}
+
+/// The gradient of a layer's output, `[rows, channels]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutputGradient<'a> {
+    pub(crate) values: Stored<'a>,
+    /// The normalisation after the layer of whose output the values are the gradient, so that the layer's is to be written
+    /// first.
+    pub(crate) pending: Option<Pending<'a>>,
+}
+
+impl<'a> From<Stored<'a>> for OutputGradient<'a> {
+    fn from(values: Stored<'a>) -> OutputGradient<'a> {
+        OutputGradient { values, pending: None }
+    }
+}
+
+impl<'a> OutputGradient<'a> {
+    /// Whether a layer can read it as it lies: f32 to which nothing is to be done.
+    pub(crate) fn as_it_lies(&self) -> Option<&'a [f32]> {
+        match (self.values, self.pending) {
+            (Stored::F32(values), None) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// Writes the numbers of `range`, whole rows, as the layer reads them.
+    ///
+    /// # Panics
+    /// When a length does not fit the range.
+    pub(crate) fn write(&self, isa: Isa, range: Range<usize>, target: &mut [f32]) {
+        let values = self.values.range(range.clone());
+        match self.pending {
+            None => values.widen(isa, target),
+            Some(pending) => pending.write(isa, range, Some(values), target.into(), Store::Replace, false),
         }
     }
 }

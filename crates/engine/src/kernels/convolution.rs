@@ -1,7 +1,7 @@
 //! Convolutions without groups, and linear layers, by whichever method costs least for their shapes.
 
-use super::activations::Activations;
-use super::batch_norm::{Parts, Pending};
+use super::activations::{Activations, OutputGradient};
+use super::batch_norm::Parts;
 use super::dense;
 use super::direct;
 use super::epilogue::Epilogue;
@@ -9,7 +9,7 @@ use super::finished;
 #[cfg(target_arch = "x86_64")]
 use super::flat;
 use super::geometry::Geometry;
-use super::stored::{self, Stored, StoredMut};
+use super::stored::{self, StoredMut};
 use super::winograd::{self, Direction, Filters};
 use crate::gemm::{Registers, Store};
 use crate::pool::Pool;
@@ -257,8 +257,7 @@ pub(crate) fn gradients(
     method: Method,
     geometry: &Geometry,
     source: Activations<'_>,
-    d_target: Stored<'_>,
-    pending: Option<Pending<'_>>,
+    d_target: OutputGradient<'_>,
     weights: &[f32],
     workspace: &mut [f32],
     partials: &mut [f32],
@@ -268,12 +267,12 @@ pub(crate) fn gradients(
     let precision = method.precision;
     if is_dense(pool, method, geometry) {
         return dense::gradients(
-            pool, precision, geometry, source, d_target, pending, weights, workspace, partials, d_weights,
-            d_source,
+            pool, precision, geometry, source, d_target, weights, workspace, partials, d_weights, d_source,
         );
     }
-    assert!(pending.is_none() && source.before.is_none(), "a normalisation beside {geometry:?}");
-    let (source, d_target) = (source.values.floats(), d_target.floats());
+    let (Some(source), Some(d_target)) = (source.as_they_lie(), d_target.as_it_lies()) else {
+        panic!("a normalisation or bf16 beside {geometry:?}")
+    };
     let d_source = d_source.map(|(d_source, store)| (d_source.floats(), store));
     match method.algorithm {
         Algorithm::Direct | Algorithm::Unpacked => {

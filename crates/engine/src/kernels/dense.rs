@@ -1,13 +1,10 @@
 //! Both gradients of a convolution of 1 x 1 with stride 1, whose rows are the activations themselves, in one walk over
 //! the rows: each gradient that comes in is read once, while it is in a cache for both products.
 
-use std::ops::Range;
-
-use super::activations::Activations;
-use super::batch_norm::Pending;
+use super::activations::{Activations, OutputGradient};
 use super::column;
 use super::geometry::Geometry;
-use super::stored::{self, SharedStored, Stored, StoredMut};
+use super::stored::{Outlet, StoredMut};
 use crate::gemm::{
     Dense, MAX_ELEMENTS, Panels, Registers, Store, Transposed, Turned, merge_parts, pack_transposed_rows,
     packed_rows_len, product_rows, row_block, transposed_product,
@@ -50,8 +47,8 @@ pub(crate) fn workspace_len(isa: Isa, precision: Precision, geometry: &Geometry)
 
 /// `d_weights (=|+=) transposed source * d_target` and, where it is wanted, `d_source (=|+=) d_target * transposed weights`.
 ///
-/// With a `pending` gradient of the normalisation that follows, `d_target` is the gradient of its output, and that of its
-/// input is written for some rows at a time, to a cache alone. So is the source, where a normalisation comes before it; the
+/// With a normalisation pending, `d_target` is the gradient of its output, and that of its input is written for some rows at
+/// a time, to a cache alone. So is the source, where a normalisation comes before it; the
 /// sums that this one needs of `d_source` are the first in `partials` afterwards, as many parts as are returned.
 ///
 /// # Shapes
@@ -66,8 +63,7 @@ pub(crate) fn gradients(
     precision: Precision,
     geometry: &Geometry,
     source: Activations<'_>,
-    d_target: Stored<'_>,
-    pending: Option<Pending<'_>>,
+    d_target: OutputGradient<'_>,
     weights: &[f32],
     workspace: &mut [f32],
     partials: &mut [f32],
@@ -78,25 +74,19 @@ pub(crate) fn gradients(
     let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
     let rows = geometry.images * geometry.target.positions();
     assert_eq!(source.values.len(), rows * inputs, "activations of {geometry:?}");
-    assert_eq!(d_target.len(), rows * outputs, "output gradient of {geometry:?}");
+    assert_eq!(d_target.values.len(), rows * outputs, "output gradient of {geometry:?}");
     assert_eq!(d_weights.len(), inputs * outputs, "gradient of the weights of {geometry:?}");
     let block = rows_at_a_time(isa, precision);
     let transposed = Panels::new(isa, precision, outputs, inputs);
     let (panels, sums) = workspace.split_at_mut(transposed.len());
+    let mut summed = None;
     let d_source = d_source.map(|(d_source, store)| {
         assert_eq!(d_source.len(), rows * inputs, "input gradient of {geometry:?}");
         transposed.pack_transposed(pool, weights, &[0], panels);
-        (d_source.shared(), store)
+        summed = source.awaiting_sums(store);
+        Outlet::new(isa, d_source, store, true)
     });
-    let streams =
-        matches!(&d_source, Some((d_source, Store::Replace)) if stored::streams(isa, d_source.len(), true));
-    // Rows that are rounded or go past the caches are made in scratch memory.
-    let made_len = match &d_source {
-        Some((SharedStored::F32(_), _)) if !streams => 0,
-        None => 0,
-        Some(_) => block * inputs,
-    };
-    let summed = source.awaiting_sums(d_source.map(|(_, store)| store));
+    let made_len = d_source.map_or(0, |outlet| outlet.scratch_len(block * inputs));
     let panels = &*panels;
     let (each, parts) = parts(isa, precision, geometry);
     let sums = &mut sums[..parts * d_weights.len()];
@@ -124,42 +114,37 @@ pub(crate) fn gradients(
             let taken = start..(start + block).min(last);
             let range = taken.start * outputs..taken.end * outputs;
             let source_range = taken.start * inputs..taken.end * inputs;
-            let here = match (d_target, pending) {
-                (Stored::F32(d_target), None) => &d_target[range],
-                (_, pending) => {
+            let here = match d_target.as_it_lies() {
+                Some(d_target) => &d_target[range],
+                None => {
                     let written = &mut written[..range.len()];
-                    write_gradient(isa, pending, d_target, range, written);
+                    d_target.write(isa, range, written);
                     &*written
                 }
             };
-            if let Some((d_source, store)) = d_source {
+            if let Some(outlet) = d_source {
                 let dense = Dense::new(here, outputs);
-                let (into, made_store) = match d_source.floats_after(source_range.start) {
-                    Some(into) if !streams => (into, store),
-                    _ => (Shared::new(&mut made[..source_range.len()]), Store::Replace),
-                };
+                let (into, store) = outlet.open(source_range.clone(), made);
                 for first in (0..taken.len()).step_by(row_block(isa, precision)) {
                     let (rows, group) =
                         (first..(first + row_block(isa, precision)).min(taken.len()), 0..transposed.count());
                     let place = |row: usize| row * inputs;
-                    product_rows(&dense, rows, (transposed, panels), group, packed, into, &place, made_store);
+                    product_rows(&dense, rows, (transposed, panels), group, packed, into, &place, store);
                 }
                 #[expect(unsafe_code, reason = "tasks share a tensor and a buffer")]
                 // SAFETY: these rows and the sums of this part are this task's alone.
                 unsafe {
-                    let done = into.range(0..source_range.len());
                     if let Some(before) = summed {
                         let width = before.sums_len();
                         let sums = before_sums.range(part * width..(part + 1) * width);
                         if start == part * each {
                             sums.fill(0.0);
                         }
-                        before.add_sums(isa, source.values.range(source_range.clone()), done, sums);
+                        let (x, d_x) =
+                            (source.values.range(source_range.clone()), into.range(0..source_range.len()));
+                        before.add_sums(isa, x, d_x, sums);
                     }
-                    if made_len > 0 {
-                        let to = d_source.range(source_range.clone());
-                        stored::copy(isa, Stored::F32(done), to, store, streams);
-                    }
+                    outlet.close(source_range.clone(), into);
                 }
             }
             let shape = Panels::new(isa, precision, taken.len(), outputs);
@@ -199,27 +184,13 @@ pub(crate) fn gradients(
     summed.map(|_| parts)
 }
 
-/// Writes the gradient of some rows as a product reads it: that of the normalisation's input where it is pending.
-pub(crate) fn write_gradient(
-    isa: Isa,
-    pending: Option<Pending<'_>>,
-    d_target: Stored<'_>,
-    range: Range<usize>,
-    written: &mut [f32],
-) {
-    let here = d_target.range(range.clone());
-    match pending {
-        None => here.widen(isa, written),
-        Some(pending) => pending.write(isa, range, Some(here), written.into(), Store::Replace, false),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernels::activations::Before;
-    use crate::kernels::batch_norm::Rectified;
+    use crate::kernels::batch_norm::{Pending, Rectified};
     use crate::kernels::reference;
+    use crate::kernels::stored::Stored;
     use crate::testing::{Numbers, assert_close, halves, seen};
     use net::Shape;
 
@@ -256,8 +227,7 @@ mod tests {
                 let start_source = numbers.vector(geometry.source_len());
                 let run_into = |threads,
                                 source: Activations<'_>,
-                                d_target: Stored<'_>,
-                                pending: Option<Pending<'_>>,
+                                d_target: OutputGradient<'_>,
                                 out: (StoredMut<'_>, Store)| {
                     let pool = Pool::with_isa(threads, isa).unwrap();
                     let mut workspace = vec![f32::NAN; workspace_len(isa, precision, &geometry)];
@@ -269,7 +239,6 @@ mod tests {
                         &geometry,
                         source,
                         d_target,
-                        pending,
                         &weights,
                         &mut workspace,
                         &mut partials,
@@ -286,7 +255,8 @@ mod tests {
                                 pending: Option<Pending<'_>>| {
                     let mut d_source = start_source.clone();
                     let out = ((&mut d_source).into(), store);
-                    let (d_weights, parts) = run_into(threads, source, d_target.into(), pending, out);
+                    let (d_weights, parts) =
+                        run_into(threads, source, OutputGradient { values: d_target.into(), pending }, out);
                     (d_weights, d_source, parts)
                 };
                 let plain = Activations::from(&source[..]);
@@ -312,7 +282,8 @@ mod tests {
                 let after = Rectified { scale: &scale, shift: &shift, slopes: &slopes };
                 let pending = Pending::new((&normalised).into(), Some(after), &coefficients);
                 let mut written = vec![f32::NAN; d_target.len()];
-                write_gradient(isa, Some(pending), (&d_target).into(), 0..d_target.len(), &mut written);
+                let values = (&d_target).into();
+                OutputGradient { values, pending: Some(pending) }.write(isa, 0..d_target.len(), &mut written);
                 assert_eq!(
                     run_with(2, Store::Add, plain, &d_target, Some(pending)),
                     run_with(2, Store::Add, plain, &written, None)
@@ -356,12 +327,14 @@ mod tests {
                     let mut d_source = start.clone();
                     let (left, pending) = with(Stored::Bf16(&source), Stored::Bf16(&normalised));
                     let out = (StoredMut::Bf16(&mut d_source), store);
-                    let rounded = run_into(2, left, Stored::Bf16(&d_target), pending, out);
+                    let gradient = OutputGradient { values: Stored::Bf16(&d_target), pending };
+                    let rounded = run_into(2, left, gradient, out);
 
                     let (left, pending) = with((&wide_source).into(), (&wide_normalised).into());
                     let mut expected = start_source.clone();
                     let out = ((&mut expected).into(), Store::Replace);
-                    assert_eq!(rounded, run_into(1, left, (&wide_target).into(), pending, out), "{isa}");
+                    let gradient = OutputGradient { values: (&wide_target).into(), pending };
+                    assert_eq!(rounded, run_into(1, left, gradient, out), "{isa}");
                     if store == Store::Add {
                         expected.iter_mut().zip(wide(&start)).for_each(|(sum, start)| *sum += start);
                     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::batch_norm::{self, PartMoments, Parts};
 use super::column;
 use super::epilogue::Epilogue;
-use super::stored::{self, Stored, StoredMut};
+use super::stored::{Outlet, Stored, StoredMut};
 use crate::gemm::{Panels, Rows, Store, packed_rows_len, product_rows, row_block, row_granule};
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
@@ -52,39 +52,36 @@ pub(crate) fn product(
         }
     };
     let row_blocks = count.div_ceil(block);
-    let rounds = target.as_ref().precision() == Precision::Bf16;
     let groups = match moments {
-        None if !rounds => wanted.div_ceil(row_blocks.max(1)).clamp(1, shape.count()),
+        None if target.as_ref().precision() == Precision::F32 => {
+            wanted.div_ceil(row_blocks.max(1)).clamp(1, shape.count())
+        }
         _ => 1,
     };
-    // Whole rows that are rounded or go past the caches are made in scratch memory.
-    let streams = groups == 1 && stored::streams(isa, target.len(), moments.is_some());
-    let lens = [packed_rows_len(isa, precision), if streams || rounds { block * channels } else { 0 }];
-    let shared = target.shared();
+    let outlet = match groups {
+        1 => Outlet::new(isa, target, Store::Replace, moments.is_some()),
+        _ => Outlet::in_place(isa, target, Store::Replace),
+    };
+    let lens = [packed_rows_len(isa, precision), outlet.scratch_len(block * channels)];
     let finish =
-        |index: usize, group: Range<usize>, scratch: &mut [f32], mut part: Option<&mut PartMoments<'_>>| {
-            let (packed, made) = scratch.split_at_mut(lens[0]);
+        |index: usize, group: Range<usize>, scratch: &mut [f32], part: Option<&mut PartMoments<'_>>| {
+            let (packed, scratch) = scratch.split_at_mut(lens[0]);
             let taken = index * block..((index + 1) * block).min(count);
             let place = taken.start * channels..taken.end * channels;
             let last = shape.panel(group.end - 1);
             let columns = shape.panel(group.start).first_column..last.first_column + last.columns;
-            let into = shared
-                .floats_after(place.start)
-                .filter(|_| !streams)
-                .unwrap_or_else(|| Shared::new(&mut made[..place.len()]));
+            let (into, store) = outlet.open(place.clone(), scratch);
             let offset = |row: usize| (row - taken.start) * channels;
-            product_rows(rows, taken.clone(), (shape, panels), group, packed, into, &offset, Store::Replace);
+            product_rows(rows, taken.clone(), (shape, panels), group, packed, into, &offset, store);
             #[expect(unsafe_code, reason = "tasks share a tensor")]
-            // SAFETY: these columns of these rows belong to this task alone, and rows that are measured or sent are its own.
+            // SAFETY: these columns of these rows belong to this task alone, and rows that are measured or sent are its
+            // own.
             unsafe {
                 epilogue.after_floats(place.start).apply(isa, into, channels, 0..taken.len(), columns);
-                if let Some(part) = &mut part {
+                if let Some(part) = part {
                     part.add(isa, Stored::F32(into.range(0..place.len())));
                 }
-                if streams || rounds {
-                    let made = Stored::F32(into.range(0..place.len()));
-                    stored::copy(isa, made, shared.range(place), Store::Replace, streams);
-                }
+                outlet.close(place, into);
             }
         };
     let Some(moments) = moments else {

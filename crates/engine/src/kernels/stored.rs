@@ -14,7 +14,7 @@ use crate::precision::Precision;
 const LARGE: usize = 1024 * 1024;
 const LARGEST: usize = 4 * LARGE;
 
-/// Whether a result of so many numbers goes past the caches, of a step in `training` or not: a line that is stored in the
+/// Whether a result of so many numbers goes past the caches, of a step in `training` or not. A line that is stored in the
 /// usual way is fetched first, though all of it is overwritten.
 pub(crate) fn streams(isa: Isa, numbers: usize, training: bool) -> bool {
     let can = match isa {
@@ -283,21 +283,6 @@ impl<'a> StoredMut<'a> {
 }
 
 impl<'a> SharedStored<'a> {
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            SharedStored::F32(values) => values.len(),
-            SharedStored::Bf16(values) => values.len(),
-        }
-    }
-
-    /// The f32 from `count` on, where they are such.
-    pub(crate) fn floats_after(&self, count: usize) -> Option<Shared<'a, f32>> {
-        match self {
-            SharedStored::F32(values) => Some(values.after(count)),
-            SharedStored::Bf16(_) => None,
-        }
-    }
-
     /// Those of `range`.
     ///
     /// # Panics
@@ -313,6 +298,64 @@ impl<'a> SharedStored<'a> {
                 SharedStored::F32(values) => StoredMut::F32(values.range(range)),
                 SharedStored::Bf16(values) => StoredMut::Bf16(values.range(range)),
             }
+        }
+    }
+}
+
+/// Where the rows of a result go: each task makes some of them where they belong or, when they are rounded or go past the
+/// caches, in scratch memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Outlet<'a> {
+    to: SharedStored<'a>,
+    store: Store,
+    streams: bool,
+    isa: Isa,
+}
+
+impl<'a> Outlet<'a> {
+    /// Of a step in `training` or not.
+    pub(crate) fn new(isa: Isa, to: StoredMut<'a>, store: Store, training: bool) -> Outlet<'a> {
+        let streams = store == Store::Replace && streams(isa, to.len(), training);
+        Outlet { to: to.shared(), store, streams, isa }
+    }
+
+    /// To f32 where they belong, which needs no whole rows.
+    ///
+    /// # Panics
+    /// When they are to be rounded.
+    pub(crate) fn in_place(isa: Isa, to: StoredMut<'a>, store: Store) -> Outlet<'a> {
+        Outlet { to: SharedStored::F32(Shared::new(to.floats())), store, streams: false, isa }
+    }
+
+    /// Floats of scratch for so many numbers.
+    pub(crate) fn scratch_len(&self, numbers: usize) -> usize {
+        match self.to {
+            SharedStored::F32(_) if !self.streams => 0,
+            _ => numbers,
+        }
+    }
+
+    /// Where a task makes the numbers of `range` and how it stores them, with scratch that is long enough.
+    pub(crate) fn open<'b>(&self, range: Range<usize>, scratch: &'b mut [f32]) -> (Shared<'b, f32>, Store)
+    where
+        'a: 'b,
+    {
+        match self.to {
+            SharedStored::F32(to) if !self.streams => (to.after(range.start), self.store),
+            _ => (Shared::new(&mut scratch[..range.len()]), Store::Replace),
+        }
+    }
+
+    /// Sends what was `made` for `range` on, unless it is there already.
+    ///
+    /// # Safety
+    /// No other live reference covers what was made or where it belongs.
+    #[expect(unsafe_code, reason = "tasks share a tensor")]
+    pub(crate) unsafe fn close(&self, range: Range<usize>, made: Shared<'_, f32>) {
+        if self.scratch_len(range.len()) > 0 {
+            // SAFETY: the caller's promise.
+            let (made, to) = unsafe { (made.range(0..range.len()), self.to.range(range)) };
+            copy(self.isa, Stored::F32(made), to, self.store, self.streams);
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{Pixels, PlanError, forward_only};
 use crate::buffer::Buffer;
 use crate::gemm::Store;
 use crate::gradients::Gradients;
-use crate::kernels::activations::{Activations, Before};
+use crate::kernels::activations::{Activations, Before, OutputGradient};
 use crate::kernels::convolution::{Method, Weights};
 use crate::kernels::epilogue::{self, After, Epilogue};
 use crate::kernels::stored::{self, Stored};
@@ -444,6 +444,7 @@ impl TrainingPlan {
                     });
                     batch_norm::Pending::new(output, rectified, coefficients.floats())
                 });
+                let d_target = OutputGradient { values: d_target, pending };
                 let weights = required(Role::Weight);
                 self.summed = match kind {
                     Kind::Full => {
@@ -455,7 +456,6 @@ impl TrainingPlan {
                             &geometry,
                             input,
                             d_target,
-                            pending,
                             weights,
                             workspace,
                             partials,
@@ -468,7 +468,7 @@ impl TrainingPlan {
                             d_weights.fill(0.0);
                         }
                         depthwise::gradients(
-                            pool, &geometry, input, d_target, pending, weights, partials, d_weights, d_source,
+                            pool, &geometry, input, d_target, weights, partials, d_weights, d_source,
                         )
                     }
                     Kind::Grouped(_) => unreachable!("groups are refused when a plan is made"),

@@ -7,17 +7,15 @@ mod rows;
 use band::{Band, View};
 use rows::{Window, forward_row, weight_row};
 
-use super::activations::Activations;
-use super::batch_norm::{PartMoments, Parts, Pending};
+use super::activations::{Activations, OutputGradient};
+use super::batch_norm::{PartMoments, Parts};
 use super::column;
-use super::dense::write_gradient;
 use super::epilogue::Epilogue;
 use super::geometry::Geometry;
-use super::stored::{self, SharedStored, Stored, StoredMut};
+use super::stored::{Outlet, Stored, StoredMut};
 use crate::gemm::{Store, by_vector};
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
-use crate::precision::Precision;
 
 /// As [`forward_row`], by the vectors of `isa`.
 fn run_row(
@@ -60,29 +58,21 @@ pub(crate) fn forward(
     let (height, width, channels) = (geometry.target.height, geometry.target.width, geometry.source.channels);
     let count = geometry.images * height;
     let row_len = width * channels;
-    let streams = stored::streams(isa, target.len(), moments.is_some());
-    // Rows that are rounded or go past the caches are made in scratch memory.
-    let made_len = if streams || target.as_ref().precision() == Precision::Bf16 { row_len } else { 0 };
-    let shared = target.shared();
+    let outlet = Outlet::new(isa, target, Store::Replace, moments.is_some());
+    let made_len = outlet.scratch_len(row_len);
     let finish = |row: usize, view: View<'_>, made: &mut [f32], part: Option<&mut PartMoments<'_>>| {
         let (place, grid) = (row * row_len..(row + 1) * row_len, [row / height, row % height, width, 1]);
         let window = Window::of_targets(geometry, view, &taps);
-        let into = match shared.floats_after(place.start) {
-            Some(into) if !streams => into,
-            _ => Shared::new(made),
-        };
+        let (into, store) = outlet.open(place.clone(), made);
         #[expect(unsafe_code, reason = "tasks share a tensor")]
         // SAFETY: this row belongs to this task alone, and each reference to it is used before the next is made.
         unsafe {
-            run_row(isa, window, weights, grid, into.range(0..row_len), Store::Replace);
+            run_row(isa, window, weights, grid, into.range(0..row_len), store);
             epilogue.after_floats(place.start).apply(isa, into, channels, 0..width, 0..channels);
             if let Some(part) = part {
                 part.add(isa, Stored::F32(into.range(0..row_len)));
             }
-            if made_len > 0 {
-                let made = Stored::F32(into.range(0..row_len));
-                stored::copy(isa, made, shared.range(place), Store::Replace, streams);
-            }
+            outlet.close(place, into);
         }
     };
     let Some(moments) = moments else {
@@ -129,7 +119,7 @@ fn meet_sources(isa: Isa, geometry: &Geometry, source: Activations<'_>, sources:
 /// `d_weights += sum over positions of source * d_target` and, where it is wanted, `d_source (=|+=) d_target * weights`,
 /// each target position handing its gradient back through its taps.
 ///
-/// With a `pending` gradient of the normalisation that follows, `d_target` is the gradient of its output. With a
+/// With a normalisation pending, `d_target` is the gradient of its output. With a
 /// normalisation before the source, the sums that it needs of `d_source` are the first in `partials` afterwards, as many
 /// parts as are returned.
 ///
@@ -143,76 +133,59 @@ pub(crate) fn gradients(
     pool: &Pool,
     geometry: &Geometry,
     source: Activations<'_>,
-    d_target: Stored<'_>,
-    pending: Option<Pending<'_>>,
+    d_target: OutputGradient<'_>,
     weights: &[f32],
     partials: &mut [f32],
     d_weights: &mut [f32],
     d_source: Option<(StoredMut<'_>, Store)>,
 ) -> Option<usize> {
     assert_eq!(source.values.len(), geometry.source_len(), "activations of {geometry:?}");
-    assert_eq!(d_target.len(), geometry.target_len(), "output gradient of {geometry:?}");
+    assert_eq!(d_target.values.len(), geometry.target_len(), "output gradient of {geometry:?}");
     assert_eq!(
         d_weights.len(),
         geometry.kernel[0] * geometry.kernel[1] * geometry.source.channels,
         "weights"
     );
-    let isa = pool.isa();
+    let (isa, mut summed) = (pool.isa(), None);
     let d_source = d_source.map(|(d_source, store)| {
         assert_eq!(d_source.len(), geometry.source_len(), "input gradient of {geometry:?}");
-        (d_source.shared(), store)
+        summed = source.awaiting_sums(store);
+        Outlet::new(isa, d_source, store, true)
     });
-    let streams =
-        matches!(&d_source, Some((d_source, Store::Replace)) if stored::streams(isa, d_source.len(), true));
-    let summed = source.awaiting_sums(d_source.map(|(_, store)| store));
     let (taps, phases) = (geometry.taps(), geometry.phases());
     let (from, to) = (geometry.source, geometry.target);
     let channels = from.channels;
     let count = geometry.images * to.height;
     let (from_len, to_len) = (from.width * channels, to.width * channels);
-    // Rows that are rounded or go past the caches are made in scratch memory.
-    let made_len = match &d_source {
-        Some((SharedStored::F32(_), _)) if !streams => 0,
-        None => 0,
-        Some(_) => from_len,
-    };
+    let made_len = d_source.map_or(0, |outlet| outlet.scratch_len(from_len));
     let sums_width = summed.map_or(0, |before| before.sums_len());
     let (sums, partials) = partials.split_at_mut(column::PARTS * sums_width);
     let sums = Shared::new(sums);
     let parts = column::reduce_parts(pool, count, d_weights.len(), partials, |rows, partial, scratch| {
         let part = rows.start / column::rows_in_part(count);
-        let kept = [kept_sources(geometry, source), kept_targets(geometry, d_target, pending)];
+        let kept = [kept_sources(geometry, source), kept_targets(geometry, d_target)];
         let (made, rest) = scratch.at_least(made_len + kept.iter().sum::<usize>()).split_at_mut(made_len);
         let (sources, targets) = rest.split_at_mut(kept[0]);
         let mut sources = Band::new(source.as_they_lie(), sources, from_len);
-        let lying = match (d_target, pending) {
-            (Stored::F32(d_target), None) => Some(d_target),
-            _ => None,
-        };
-        let mut targets = Band::new(lying, targets, to_len);
+        let mut targets = Band::new(d_target.as_it_lies(), targets, to_len);
         #[expect(unsafe_code, reason = "tasks share a buffer")]
         // SAFETY: this part's sums belong to this task alone.
         let sums = unsafe { sums.range(part * sums_width..(part + 1) * sums_width) };
         sums.fill(0.0);
         for row in rows {
             meet_sources(isa, geometry, source, &mut sources, row);
-            targets.meet(geometry.rows_around(row), |range, target| {
-                write_gradient(isa, pending, d_target, range, target);
-            });
+            targets.meet(geometry.rows_around(row), |range, target| d_target.write(isa, range, target));
             let view = targets.view();
             let window = Window::of_targets(geometry, sources.view(), &taps);
             let place = [row / to.height, row % to.height, to.width];
             weigh_row(isa, window, place, view.row(row, to_len), partial);
-            let Some((shared_source, store)) = d_source else { continue };
+            let Some(outlet) = d_source else { continue };
             for from_row in geometry.rows_owned(row) {
                 let range = from_row * from_len..(from_row + 1) * from_len;
+                let (into, store) = outlet.open(range.clone(), made);
                 #[expect(unsafe_code, reason = "tasks share a tensor")]
                 // SAFETY: the source rows that a target row owns are its task's alone.
-                let target = unsafe { shared_source.range(range.clone()) };
-                let (d_source, made_store) = match target {
-                    StoredMut::F32(target) if !streams => (target, store),
-                    _ => (&mut *made, Store::Replace),
-                };
+                let d_source = unsafe { into.range(0..from_len) };
                 let (image, y) = (from_row / from.height, from_row % from.height);
                 for phase in phases.iter().filter(|phase| y % geometry.stride == phase.top) {
                     let window = Window {
@@ -224,16 +197,15 @@ pub(crate) fn gradients(
                         taps: &phase.taps,
                     };
                     let place = [image, y / geometry.stride, phase.width, geometry.stride];
-                    run_row(isa, window, weights, place, &mut d_source[phase.left * channels..], made_store);
+                    run_row(isa, window, weights, place, &mut d_source[phase.left * channels..], store);
                 }
                 if let Some(before) = summed {
                     before.add_sums(isa, source.values.range(range.clone()), d_source, sums);
                 }
-                if made_len > 0 {
-                    #[expect(unsafe_code, reason = "tasks share a tensor")]
-                    // SAFETY: as above.
-                    let target = unsafe { shared_source.range(range) };
-                    stored::copy(isa, Stored::F32(made), target, store, streams);
+                #[expect(unsafe_code, reason = "tasks share a tensor")]
+                // SAFETY: as above; `d_source` is not used any more.
+                unsafe {
+                    outlet.close(range, into);
                 }
             }
         }
@@ -242,13 +214,11 @@ pub(crate) fn gradients(
     summed.map(|_| parts)
 }
 
-/// Floats that a task keeps of the target's gradient: none where it is read as it lies, else the rows that the source rows of one
-/// target row read, rounded up to a power of two.
-fn kept_targets(geometry: &Geometry, d_target: Stored<'_>, pending: Option<Pending<'_>>) -> usize {
-    let rows = match (d_target, pending) {
-        (Stored::F32(_), None) => 0,
-        _ => geometry.most_rows_around().next_power_of_two(),
-    };
+/// Floats that a task keeps of the target's gradient: none where it is read as it lies, else the rows that the source rows
+/// of one target row read, rounded up to a power of two.
+fn kept_targets(geometry: &Geometry, d_target: OutputGradient<'_>) -> usize {
+    let rows =
+        if d_target.as_it_lies().is_some() { 0 } else { geometry.most_rows_around().next_power_of_two() };
     rows * geometry.target.width * geometry.target.channels
 }
 
@@ -269,7 +239,7 @@ fn weigh_row(isa: Isa, window: Window<'_>, place: [usize; 3], d_target: &[f32], 
 mod tests {
     use super::*;
     use crate::kernels::activations::Before;
-    use crate::kernels::batch_norm::Rectified;
+    use crate::kernels::batch_norm::{Pending, Rectified};
     use crate::kernels::reference;
     use crate::testing::{Numbers, assert_close, halves};
     use net::Shape;
@@ -342,32 +312,30 @@ mod tests {
                 let (expected, d_full) =
                     reference::convolution_gradients(&geometry, &source, &full, &d_target);
                 let start = numbers.vector(source.len());
-                let gradients_into = |source: Activations<'_>,
-                                      d_target: Stored<'_>,
-                                      pending: Option<Pending<'_>>,
-                                      into: (StoredMut<'_>, Store)| {
-                    let mut d_weights = vec![0.5; weights.len()];
-                    let mut partials = vec![f32::NAN; column::PARTS * (taps + 3) * channels];
-                    let work = &mut partials;
-                    let parts = gradients(
-                        &pool,
-                        &geometry,
-                        source,
-                        d_target,
-                        pending,
-                        &weights,
-                        work,
-                        &mut d_weights,
-                        Some(into),
-                    );
-                    partials.truncate(parts.unwrap_or(0) * 3 * channels);
-                    (d_weights, partials)
-                };
+                let gradients_into =
+                    |source: Activations<'_>, d_target: OutputGradient<'_>, into: (StoredMut<'_>, Store)| {
+                        let mut d_weights = vec![0.5; weights.len()];
+                        let mut partials = vec![f32::NAN; column::PARTS * (taps + 3) * channels];
+                        let work = &mut partials;
+                        let parts = gradients(
+                            &pool,
+                            &geometry,
+                            source,
+                            d_target,
+                            &weights,
+                            work,
+                            &mut d_weights,
+                            Some(into),
+                        );
+                        partials.truncate(parts.unwrap_or(0) * 3 * channels);
+                        (d_weights, partials)
+                    };
                 let gradients =
                     |source: Activations<'_>, d_target: &Vec<f32>, pending: Option<Pending<'_>>, store| {
                         let mut d_source = start.clone();
                         let into = ((&mut d_source).into(), store);
-                        let (d_weights, parts) = gradients_into(source, d_target.into(), pending, into);
+                        let (d_weights, parts) =
+                            gradients_into(source, OutputGradient { values: d_target.into(), pending }, into);
                         (d_weights, d_source, parts)
                     };
                 let (d_weights, d_source, _) = gradients(source[..].into(), &d_target, None, Store::Replace);
@@ -396,7 +364,8 @@ mod tests {
                 let coefficients = numbers.vector(3 * channels);
                 let pending = Pending::new((&normalised).into(), Some(rectified), &coefficients);
                 let mut written = vec![f32::NAN; d_target.len()];
-                write_gradient(isa, Some(pending), (&d_target).into(), 0..d_target.len(), &mut written);
+                let values = (&d_target).into();
+                OutputGradient { values, pending: Some(pending) }.write(isa, 0..d_target.len(), &mut written);
                 let (d_weights, d_source, parts) = gradients(left, &d_target, Some(pending), Store::Replace);
                 let (expected, expected_source, _) =
                     gradients(activated[..].into(), &written, None, Store::Replace);
@@ -430,7 +399,8 @@ mod tests {
                 assert_eq!(moments, expected_moments, "{isa}");
                 let mut d_source = start.clone();
                 let into = (StoredMut::Bf16(&mut d_source), Store::Replace);
-                let actual = gradients_into(rounded, Stored::Bf16(&d_target), pending, into);
+                let values = Stored::Bf16(&d_target);
+                let actual = gradients_into(rounded, OutputGradient { values, pending }, into);
                 let (d_weights, expected, parts) =
                     gradients(exact, &wide_target, exact_pending, Store::Replace);
                 assert_eq!((actual, d_source), ((d_weights, parts), halves(&expected)), "{isa}");
@@ -438,7 +408,7 @@ mod tests {
                 let (rounded, exact) = (Activations { before: None, ..rounded }, (&wide_source[..]).into());
                 let mut d_source = start.clone();
                 let into = (StoredMut::Bf16(&mut d_source), Store::Add);
-                let (actual, _) = gradients_into(rounded, Stored::Bf16(&d_target), None, into);
+                let (actual, _) = gradients_into(rounded, values.into(), into);
                 let (d_weights, mut expected, _) = gradients(exact, &wide_target, None, Store::Replace);
                 expected.iter_mut().zip(wide(&start)).for_each(|(sum, start)| *sum += start);
                 assert_eq!((actual, d_source), (d_weights, halves(&expected)), "{isa}");
