@@ -35,6 +35,11 @@ pub(crate) fn halves(values: &[f32]) -> Vec<u16> {
     values.iter().map(|value| pair(*value, 0.0) as u16).collect()
 }
 
+/// The values of bf16.
+pub(crate) fn wide(halves: &[u16]) -> Vec<f32> {
+    halves.iter().map(|half| unpair(u32::from(*half))[0]).collect()
+}
+
 /// Asserts that sums of `terms` products of numbers below one agree: in the worst case each addition rounds by
 /// half a unit in the last place of the partial sum, and errors grow like a random walk.
 #[track_caller]

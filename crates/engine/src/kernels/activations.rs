@@ -110,9 +110,15 @@ impl Before<'_> {
     /// # Panics
     /// When a length does not fit the others.
     pub(crate) fn write(&self, isa: Isa, source: Stored<'_>, target: &mut [f32]) {
+        let (affine, after) = self.map_of(0..self.mean.len());
+        epilogue::map_some(isa, source, self.mean.len(), Some(affine), after, (target.into(), false));
+    }
+
+    /// What is done to some columns.
+    fn map_of(&self, columns: Range<usize>) -> ([&[f32]; 2], After<'_>) {
         let Rectified { scale, shift, slopes } = self.rectified;
-        let after = After { slopes: Some(slopes), residual: None };
-        epilogue::map_some(isa, source, slopes.len(), Some([scale, shift]), after, (target.into(), false));
+        let after = After { slopes: Some(&slopes[columns.clone()]), residual: None };
+        ([&scale[columns.clone()], &shift[columns]], after)
     }
 
     /// Adds to `sums` what the normalisation's backward pass needs of some rows: see [`batch_norm::add_sums`].
@@ -161,12 +167,8 @@ impl Rows for Activated<'_> {
 
     fn copy_rows(&self, rows: Range<usize>, range: Range<usize>, stride: usize, target: &mut [f32]) {
         let values = self.source.values.range(rows.start * self.depth..rows.end * self.depth);
-        let mut affine = None;
-        let mut after = After::default();
-        if let Some(Before { rectified: Rectified { scale, shift, slopes }, .. }) = self.source.before {
-            affine = Some([&scale[range.clone()], &shift[range.clone()]]);
-            after.slopes = Some(&slopes[range.clone()]);
-        }
+        let before = self.source.before.as_ref().map(|before| before.map_of(range.clone()));
+        let (affine, after) = before.map_or_else(Default::default, |(affine, after)| (Some(affine), after));
         let pitches = Pitches { source: self.depth, first: range.start, target: stride };
         epilogue::map_pitched(
             self.isa,

@@ -186,9 +186,10 @@ pub(crate) fn forward(
         }
         Algorithm::Winograd => {
             let shape = filters(pool, method.precision, geometry, Direction::Forward);
-            let target = target.reborrow().floats();
-            let streams = stored::streams(pool.isa(), target.len(), method.weights == Weights::Changing);
-            let finish = winograd::Finish { epilogue, store: Store::Replace, streams };
+            let (target, store) = (target.reborrow().floats(), Store::Replace);
+            let streams =
+                stored::streams(pool.isa(), target.len(), store, method.weights == Weights::Changing);
+            let finish = winograd::Finish { epilogue, store, streams };
             winograd::convolve(
                 pool,
                 geometry,
@@ -289,7 +290,7 @@ pub(crate) fn gradients(
                 let shape = filters(pool, precision, geometry, Direction::Backward);
                 let (filters, workspace) = workspace.split_at_mut(shape.len());
                 shape.transform(pool, weights, filters);
-                let streams = store == Store::Replace && stored::streams(pool.isa(), d_source.len(), true);
+                let streams = stored::streams(pool.isa(), d_source.len(), store, true);
                 let finish = winograd::Finish { epilogue: Epilogue::default(), store, streams };
                 winograd::convolve(
                     pool, geometry, d_target, shape, filters, finish, None, workspace, d_source,

@@ -191,7 +191,7 @@ mod tests {
     use crate::kernels::batch_norm::{Pending, Rectified};
     use crate::kernels::reference;
     use crate::kernels::stored::Stored;
-    use crate::testing::{Numbers, assert_close, halves, seen};
+    use crate::testing::{Numbers, assert_close, halves, seen, wide};
     use net::Shape;
 
     #[test]
@@ -311,13 +311,8 @@ mod tests {
                 for store in [Store::Replace, Store::Add] {
                     let [source, d_target, normalised, start] =
                         [&source, &d_target, &normalised, &start_source].map(|values| halves(values));
-                    let wide = |values: &Vec<u16>| {
-                        let mut wide = vec![f32::NAN; values.len()];
-                        Stored::Bf16(values).widen(isa, &mut wide);
-                        wide
-                    };
                     let [wide_source, wide_target, wide_normalised] =
-                        [&source, &d_target, &normalised].map(wide);
+                        [&source, &d_target, &normalised].map(|values| wide(values));
                     // A gradient that is added to has no normalisation that waits for its sums.
                     let before = (store == Store::Replace).then_some(before);
                     let with = |source, normalised| {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::column;
 use super::stored::{self, Stored, StoredMut};
-use crate::gemm::{Vector, by_vector};
+use crate::gemm::{Store, Vector, by_vector};
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
 
@@ -147,16 +147,10 @@ pub(crate) fn map(
 ) {
     assert_eq!(source.len(), target.len(), "input and output");
     assert!(after.residual.is_none_or(|residual| residual.len() == target.len()), "output and summand");
-    let (chunk, len) = (column::chunk(channels), target.len());
-    let streams = stored::streams(pool.isa(), len, true);
-    let target = target.shared();
-    pool.run(len.div_ceil(chunk), |index, _| {
-        let range = index * chunk..((index + 1) * chunk).min(len);
+    let streams = stored::streams(pool.isa(), target.len(), Store::Replace, true);
+    stored::run_chunks(pool, target, column::chunk(channels), |range, target| {
         let source = source.range(range.clone());
-        let after = After { residual: after.residual.map(|residual| residual.range(range.clone())), ..after };
-        #[expect(unsafe_code, reason = "tasks share a tensor")]
-        // SAFETY: this range is this task's alone.
-        let target = unsafe { target.range(range) };
+        let after = After { residual: after.residual.map(|residual| residual.range(range)), ..after };
         map_some(pool.isa(), source, channels, affine, after, (target, streams));
     });
 }

@@ -14,14 +14,14 @@ use crate::precision::Precision;
 const LARGE: usize = 1024 * 1024;
 const LARGEST: usize = 4 * LARGE;
 
-/// Whether a result of so many numbers goes past the caches, of a step in `training` or not. A line that is stored in the
-/// usual way is fetched first, though all of it is overwritten.
-pub(crate) fn streams(isa: Isa, numbers: usize, training: bool) -> bool {
+/// Whether a result of so many numbers that is stored so goes past the caches, of a step in `training` or not. A line that is
+/// stored in the usual way is fetched first, though all of it is overwritten.
+pub(crate) fn streams(isa: Isa, numbers: usize, store: Store, training: bool) -> bool {
     let can = match isa {
         Isa::Portable | Isa::Avx2 => false,
         Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => true,
     };
-    can && numbers >= if training { LARGE } else { LARGEST }
+    can && store == Store::Replace && numbers >= if training { LARGE } else { LARGEST }
 }
 
 /// Numbers to be read.
@@ -315,7 +315,7 @@ pub(crate) struct Outlet<'a> {
 impl<'a> Outlet<'a> {
     /// Of a step in `training` or not.
     pub(crate) fn new(isa: Isa, to: StoredMut<'a>, store: Store, training: bool) -> Outlet<'a> {
-        let streams = store == Store::Replace && streams(isa, to.len(), training);
+        let streams = streams(isa, to.len(), store, training);
         Outlet { to: to.shared(), store, streams, isa }
     }
 
@@ -380,15 +380,24 @@ pub(crate) fn copy(isa: Isa, from: Stored<'_>, to: StoredMut<'_>, store: Store, 
 pub(crate) fn copy_all(pool: &Pool, from: Stored<'_>, to: StoredMut<'_>, store: Store) {
     /// Numbers for one task.
     const CHUNK: usize = 16 * 1024;
-    let len = from.len();
-    assert_eq!(len, to.len(), "numbers and their place");
-    let to = to.shared();
-    pool.run(len.div_ceil(CHUNK), |index, _| {
-        let range = index * CHUNK..((index + 1) * CHUNK).min(len);
+    assert_eq!(from.len(), to.len(), "numbers and their place");
+    run_chunks(pool, to, CHUNK, |range, to| copy(pool.isa(), from.range(range), to, store, false));
+}
+
+/// As [`Pool::run_chunks`], each task with its range.
+pub(crate) fn run_chunks(
+    pool: &Pool,
+    target: StoredMut<'_>,
+    chunk: usize,
+    task: impl Fn(Range<usize>, StoredMut<'_>) + Sync,
+) {
+    let (len, target) = (target.len(), target.shared());
+    pool.run(len.div_ceil(chunk), |index, _| {
+        let range = index * chunk..((index + 1) * chunk).min(len);
         #[expect(unsafe_code, reason = "tasks share a tensor")]
         // SAFETY: this range is this task's alone.
-        let to = unsafe { to.range(range.clone()) };
-        copy(pool.isa(), from.range(range), to, store, false);
+        let target = unsafe { target.range(range.clone()) };
+        task(range, target);
     });
 }
 

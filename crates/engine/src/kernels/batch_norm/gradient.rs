@@ -69,15 +69,10 @@ pub(crate) fn backward(
     };
     reduce(pool, saved, incoming, summed, partials, into, coefficients);
     let pending = Pending::new(saved.source, saved.rectified, coefficients);
-    let (chunk, len) = (column::chunk(channels), d_source.len());
-    let streams = d_target.is_some() && store == Store::Replace && stored::streams(pool.isa(), len, true);
-    let d_source = d_source.shared();
-    pool.run(len.div_ceil(chunk), |index, _| {
-        let range = index * chunk..((index + 1) * chunk).min(len);
+    // What is overwritten is in a cache already.
+    let streams = d_target.is_some() && stored::streams(pool.isa(), d_source.len(), store, true);
+    stored::run_chunks(pool, d_source, column::chunk(channels), |range, d| {
         let y = d_target.map(|d_target| d_target.range(range.clone()));
-        #[expect(unsafe_code, reason = "tasks share a tensor")]
-        // SAFETY: this range is this task's alone.
-        let d = unsafe { d_source.range(range.clone()) };
         pending.write(pool.isa(), range, y, d, store, streams);
     });
 }

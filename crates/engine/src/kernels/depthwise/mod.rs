@@ -241,7 +241,7 @@ mod tests {
     use crate::kernels::activations::Before;
     use crate::kernels::batch_norm::{Pending, Rectified};
     use crate::kernels::reference;
-    use crate::testing::{Numbers, assert_close, halves};
+    use crate::testing::{Numbers, assert_close, halves, wide};
     use net::Shape;
 
     #[test]
@@ -379,12 +379,8 @@ mod tests {
                 // What is kept in bf16 is read as f32 of the same values and rounded once when it is written.
                 let [source, d_target, normalised, start] =
                     [&source, &d_target, &normalised, &start].map(|values| halves(values));
-                let wide = |values: &Vec<u16>| {
-                    let mut wide = vec![f32::NAN; values.len()];
-                    Stored::Bf16(values).widen(isa, &mut wide);
-                    wide
-                };
-                let [wide_source, wide_target, wide_normalised] = [&source, &d_target, &normalised].map(wide);
+                let [wide_source, wide_target, wide_normalised] =
+                    [&source, &d_target, &normalised].map(|values| wide(values));
                 let with = |source, normalised| {
                     let pending = Pending::new(normalised, Some(rectified), &coefficients);
                     (Activations { values: source, before: Some(before) }, Some(pending))

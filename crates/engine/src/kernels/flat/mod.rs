@@ -356,7 +356,7 @@ pub(crate) fn forward(
     target: &mut [f32],
 ) {
     let taps = geometry.taps();
-    let streams = stored::streams(pool.isa(), target.len(), weights == Weights::Changing);
+    let streams = stored::streams(pool.isa(), target.len(), Store::Replace, weights == Weights::Changing);
     let product = Product {
         grid: forward_grid(geometry, &taps),
         source,
@@ -414,10 +414,8 @@ pub(crate) fn input_gradient(
         filters.pack(pool, &cut(&grid), weights, as_words(workspace));
         let placement =
             Placement { shape: geometry.source, stride: geometry.stride, top: phase.top, left: phase.left };
-        let (epilogue, streams) = (
-            Epilogue::default(),
-            store == Store::Replace && stored::streams(pool.isa(), d_source.len(), true),
-        );
+        let (epilogue, streams) =
+            (Epilogue::default(), stored::streams(pool.isa(), d_source.len(), store, true));
         let product = Product { grid, source: d_target, filters, epilogue, store, streams, placement };
         product.run(pool, words_of(workspace), d_source);
     }

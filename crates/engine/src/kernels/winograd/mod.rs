@@ -312,15 +312,21 @@ mod tests {
                 let weights = numbers.vector(9 * inputs * outputs);
                 let bias = numbers.vector(outputs);
                 let d_target = numbers.vector(geometry.target_len());
-                let run = |direction, from: &[f32], bias: Option<&[f32]>, to: &mut [f32], store| {
-                    let epilogue = Epilogue::bias(bias);
-                    let finish = Finish { epilogue, store, streams: false };
+                let run_with = |direction,
+                                from: &[f32],
+                                finish: Finish<'_>,
+                                moments: Option<&mut [f32]>,
+                                to: &mut [f32]| {
                     let shape = Filters::new(&pool, precision, inputs, outputs, direction);
                     let mut filters = vec![f32::NAN; shape.len()];
                     shape.transform(&pool, &weights, &mut filters);
                     let len = convolve_workspace_len(&pool, &geometry, shape);
                     let work = &mut vec![f32::NAN; len];
-                    convolve(&pool, &geometry, from, shape, &filters, finish, None, work, to);
+                    convolve(&pool, &geometry, from, shape, &filters, finish, moments, work, to)
+                };
+                let run = |direction, from: &[f32], bias: Option<&[f32]>, to: &mut [f32], store| {
+                    let finish = Finish { epilogue: Epilogue::bias(bias), store, streams: false };
+                    run_with(direction, from, finish, None, to);
                 };
 
                 let mut target = vec![f32::NAN; geometry.target_len()];
@@ -334,15 +340,9 @@ mod tests {
                 let mut finished = vec![f32::NAN; target.len()];
                 let mut moments = vec![f32::NAN; column::PARTS * 2 * outputs];
                 let epilogue = Epilogue { bias: Some(&bias), after };
-                let parts = {
-                    let shape = Filters::new(&pool, precision, inputs, outputs, Direction::Forward);
-                    let mut filters = vec![f32::NAN; shape.len()];
-                    shape.transform(&pool, &weights, &mut filters);
-                    let work = &mut vec![f32::NAN; convolve_workspace_len(&pool, &geometry, shape)];
-                    let finish = Finish { epilogue, store: Store::Replace, streams: true };
-                    let (moments, to) = (Some(&mut moments[..]), &mut finished);
-                    convolve(&pool, &geometry, &source, shape, &filters, finish, moments, work, to)
-                };
+                let finish = Finish { epilogue, store: Store::Replace, streams: true };
+                let into = Some(&mut moments[..]);
+                let parts = run_with(Direction::Forward, &source, finish, into, &mut finished);
                 for (index, value) in target.iter().enumerate() {
                     let value = if *value > 0.0 { *value } else { slopes[index % outputs] * value };
                     let difference = (finished[index] - residual[index] - value).abs();

@@ -411,11 +411,12 @@ pub(super) struct Outputs<'a> {
 
 /// Pixels of some tiles that lie inside their images.
 pub(super) fn pixels(tiles: &Tiles, taken: Range<usize>) -> usize {
-    let mut count = 0;
-    for tile in taken {
-        tiles.square::<OUTPUTS>(tile, 0, |_, _, offset| count += usize::from(offset.is_some()));
-    }
-    count
+    let inside = |side: usize, first: usize| OUTPUTS.min(side - first * OUTPUTS);
+    let of_tile = |tile: usize| {
+        let (position, column) = (tile / tiles.across, tile % tiles.across);
+        inside(tiles.shape.height, position % tiles.down) * inside(tiles.shape.width, column)
+    };
+    taken.map(of_tile).sum()
 }
 
 /// Writes the outputs of the tiles `taken` for the channels of one panel, `columns`, from its products,
