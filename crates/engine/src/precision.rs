@@ -21,6 +21,16 @@ impl Precision {
         if isa >= Isa::Avx512Bf16 { Precision::Bf16 } else { Precision::F32 }
     }
 
+    /// The precision of a training step's products where it rounds to this one: `Bf16` where the instruction set multiplies
+    /// that format itself, else `F32`, in which what was rounded in memory is exact.
+    #[must_use]
+    pub fn of_products(self, isa: Isa) -> Precision {
+        match self {
+            Precision::F32 => Precision::F32,
+            Precision::Bf16 => Precision::fastest(isa),
+        }
+    }
+
     /// The name used on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {

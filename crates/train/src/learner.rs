@@ -137,11 +137,11 @@ impl Learner {
         });
         let dimension = network.feature_dimension();
         let mut head = Head::with_sub_centres(classes, recipe.loss.centres.unwrap_or(1), dimension);
-        head.set_precision(precision);
+        head.set_precision(precision.of_products(pool.isa()));
         fill_centres(head.weights_mut(), recipe.run.seed);
         let sampled = recipe.loss.sampled.map(|rate| {
             let mut head = Head::with_sub_centres(1, recipe.loss.centres.unwrap_or(1), dimension);
-            head.set_precision(precision);
+            head.set_precision(precision.of_products(pool.isa()));
             (head, rate)
         });
         let beside = recipe.loss.features.as_ref().map(|settings| Beside::new(settings, classes, dimension));

@@ -164,7 +164,7 @@ fn train(arguments: &Arguments, pool: &Pool, precision: Precision) -> anyhow::Re
     let mut gradients = Gradients::zeros(&parameters);
     let mut sgd = Sgd::new(&parameters, |_| true);
     let mut head = random_head(classes, dimension);
-    head.set_precision(precision);
+    head.set_precision(precision.of_products(pool.isa()));
     let bytes = random_bytes(batch * network.image_shape().elements());
     let labels: Vec<u32> = (0..batch).map(|sample| (sample * 7919 % classes) as u32).collect();
     let mut d_features = vec![0.0; batch * dimension];

@@ -1,7 +1,7 @@
 //! Products of blocks in scratch memory that are padded to whole register tiles. Depths are counted in words.
 
 use super::tile::{BLOCK, Layout, Registers};
-use super::{Left, Panel, write_tiles};
+use super::{Fetch, Left, Panel, write_tiles};
 use crate::isa::Isa;
 use crate::pool::Shared;
 use crate::precision::Precision;
@@ -64,5 +64,6 @@ fn write_all(
     let whole = Panel { columns: panel.width, ..panel };
     assert_eq!(left.rows % Registers::of(arithmetic.0).half(), 0, "halves of tiles of rows");
     let target = Shared::new(target);
-    write_tiles(arithmetic, left, (right, next), whole, target, accumulate, |row| row * panel.width);
+    let place = |row: usize| row * panel.width;
+    write_tiles(arithmetic, left, (right, next), whole, target, accumulate, place, &mut Fetch::default());
 }

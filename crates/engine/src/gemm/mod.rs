@@ -7,6 +7,7 @@
 //! The order of summation depends on the shapes alone, never on the number of threads.
 
 mod blocked;
+mod fetch;
 mod format;
 mod panels;
 #[cfg(target_arch = "x86_64")]
@@ -17,6 +18,7 @@ pub(crate) mod word_tile;
 pub(crate) mod words;
 
 pub(crate) use blocked::{blocked_product, depth_major_product};
+pub(crate) use fetch::{Fetch, Lines, share};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use format::NativePairs;
 pub(crate) use format::{APART, Floats, Format, Pairs, across, along, by_format};
@@ -53,6 +55,14 @@ pub(crate) trait Rows: Sync {
     fn run(&self, origin: Self::Origin, element: usize) -> (usize, Option<&[f32]>);
     /// Writes elements `range` of row `row`.
     fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]);
+    /// The rows `rows`, one after another, where they lie so.
+    fn as_they_lie(&self, _rows: Range<usize>) -> Option<&[f32]> {
+        None
+    }
+    /// The memory of the rows `rows`, all of them, where it is worth fetching.
+    fn bytes(&self, _rows: Range<usize>) -> &[u8] {
+        &[]
+    }
     /// As [`Rows::copy`] for several rows, which begin `stride` floats apart.
     fn copy_rows(&self, rows: Range<usize>, range: Range<usize>, stride: usize, target: &mut [f32]) {
         for (row, target) in rows.zip(target.chunks_mut(stride)) {
@@ -99,6 +109,10 @@ impl Rows for Dense<'_> {
     fn run(&self, row: usize, element: usize) -> (usize, Option<&[f32]>) {
         let rest = self.depth - element;
         (rest, Some(&self.values[row * self.depth + element..][..rest]))
+    }
+
+    fn as_they_lie(&self, rows: Range<usize>) -> Option<&[f32]> {
+        self.values.get(rows.start * self.depth..rows.end * self.depth)
     }
 
     fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]) {
@@ -150,7 +164,8 @@ pub(crate) fn product(
         let taken = index * block..((index + 1) * block).min(rows.count());
         let group = group * shape.count() / column_groups..(group + 1) * shape.count() / column_groups;
         let packed = scratch.at_least(packed_rows_len(isa, precision));
-        product_rows(rows, taken, (shape, panels), group, packed, target, &place, store);
+        let fetch = &mut Fetch::default();
+        product_rows(rows, taken, (shape, panels), group, packed, target, &place, store, fetch);
     });
 }
 
@@ -174,7 +189,7 @@ pub(crate) const fn packed_rows_len(isa: Isa, precision: Precision) -> usize {
     row_block(isa, precision) * A_STRIDE
 }
 
-/// One task of a [`product`]: some rows, at most a block, times some of the panels.
+/// One task of a [`product`]: some rows, at most a block, times some of the panels. `packed` is [`packed_rows_len`] floats.
 #[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
 pub(crate) fn product_rows(
     rows: &impl Rows,
@@ -185,25 +200,25 @@ pub(crate) fn product_rows(
     target: Shared<'_, f32>,
     place: &impl Fn(usize) -> usize,
     store: Store,
+    fetch: &mut Fetch<'_>,
 ) {
     assert_eq!(rows.depth(), shape.depth, "depth of the left and right side");
     let (isa, precision) = shape.arithmetic();
-    let mut elements = [0.0; 2 * DEPTH_BLOCK];
+    // What the last tile reads lies there too, or rows are packed.
+    let reach = taken.start..taken.start + taken.len().next_multiple_of(row_granule(isa, precision));
+    let whole = if precision == Precision::F32 { rows.as_they_lie(reach) } else { None };
     for depth in blocks(shape.depth, DEPTH_BLOCK * precision.per_word()) {
         let (words, first) = (precision.words(depth.len()), depth.start / precision.per_word());
-        if precision == Precision::F32 {
-            rows.copy_rows(taken.clone(), depth.clone(), A_STRIDE, packed);
-        } else {
-            for (row, target) in taken.clone().zip(packed.chunks_exact_mut(A_STRIDE)) {
-                if rows.granule().is_multiple_of(PANEL) {
-                    pack_runs((isa, precision), rows, row, depth.clone(), &mut target[..words]);
-                } else {
-                    let elements = &mut elements[..depth.len()];
-                    rows.copy(row, depth.clone(), elements);
-                    pack_row(isa, precision, elements, &mut target[..words]);
-                }
+        let left = match whole {
+            Some(values) => {
+                let layout = Layout::Rows { stride: shape.depth };
+                Left { values: &values[depth.start..], layout, rows: taken.len() }
             }
-        }
+            None => {
+                pack_rows((isa, precision), rows, taken.clone(), depth.clone(), packed);
+                Left { values: packed, layout: Layout::RowMajor, rows: taken.len() }
+            }
+        };
         let accumulate = store == Store::Add || depth.start > 0;
         for index in group.clone() {
             let panel = shape.panel(index);
@@ -212,7 +227,7 @@ pub(crate) fn product_rows(
             let place = |row: usize| place(taken.start + row) + panel.first_column;
             if amx::multiplies(isa, precision) {
                 for top in (0..taken.len()).step_by(amx::BLOCK) {
-                    let left = AmxLeft { values: &packed[top * A_STRIDE..], stride: A_STRIDE, words };
+                    let left = AmxLeft { values: &left.values[top * A_STRIDE..], stride: A_STRIDE, words };
                     let rows = (taken.len() - top).min(amx::BLOCK);
                     write_block(left, b, [rows, panel.columns], target, accumulate, |row| place(top + row));
                 }
@@ -225,8 +240,32 @@ pub(crate) fn product_rows(
                 let panel = shape.panel(group.start);
                 &panels[panel.start + first * panel.width..][words * panel.width..]
             };
-            let left = Left { values: packed, layout: Layout::RowMajor, rows: taken.len() };
-            write_tiles((isa, precision), left, (b, next), panel, target, accumulate, place);
+            write_tiles((isa, precision), left, (b, next), panel, target, accumulate, place, fetch);
+        }
+    }
+}
+
+/// Packs elements `range` of the rows `taken` as the left side of a [`product`].
+fn pack_rows(
+    (isa, precision): (Isa, Precision),
+    rows: &impl Rows,
+    taken: Range<usize>,
+    range: Range<usize>,
+    packed: &mut [f32],
+) {
+    if precision == Precision::F32 {
+        rows.copy_rows(taken, range, A_STRIDE, packed);
+        return;
+    }
+    let mut elements = [0.0; 2 * DEPTH_BLOCK];
+    for (row, target) in taken.zip(packed.chunks_exact_mut(A_STRIDE)) {
+        let words = &mut target[..precision.words(range.len())];
+        if rows.granule().is_multiple_of(PANEL) {
+            pack_runs((isa, precision), rows, row, range.clone(), words);
+        } else {
+            let elements = &mut elements[..range.len()];
+            rows.copy(row, range.clone(), elements);
+            pack_row(isa, precision, elements, words);
         }
     }
 }
@@ -312,14 +351,31 @@ pub(crate) fn outer_product(
         let elements = part * block..((part + 1) * block).min(depth);
         let layout = Turned::new((isa, precision), block, all.words());
         let packed = scratch.at_least(layout.len());
+        // What the last tile reads of a row lies there too, or rows are packed.
+        let fits = elements.start + elements.len().next_multiple_of(registers.half()) <= depth;
+        let lying = |taken: Range<usize>| match precision {
+            Precision::F32 if fits => rows.as_they_lie(taken),
+            _ => None,
+        };
         let mut store = first_store;
         for index in range * row_blocks / ranges..(range + 1) * row_blocks / ranges {
             let taken = taken(index);
             let panels = &panels[index * all.len()..][..shape(&taken).len()];
-            pack_transposed_rows((isa, precision), rows, taken.clone(), elements.clone(), layout, packed);
-            let left = Transposed { values: packed, layout, columns: elements.len() };
+            let left = match lying(taken.clone()) {
+                Some(values) => Transposed {
+                    values: &values[elements.start..],
+                    layout: Turned { elements: depth, ..layout },
+                    columns: elements.len(),
+                },
+                None => {
+                    let arithmetic = (isa, precision);
+                    pack_transposed_rows(arithmetic, rows, taken.clone(), elements.clone(), layout, packed);
+                    Transposed { values: packed, layout, columns: elements.len() }
+                }
+            };
             let place = |k: usize| (range * depth + elements.start + k) * columns;
-            transposed_product(left, (shape(&taken), panels), group.clone(), into, &place, store);
+            let fetch = &mut Fetch::default();
+            transposed_product(left, (shape(&taken), panels), group.clone(), into, &place, store, fetch);
             store = Store::Add;
         }
     });
@@ -525,6 +581,7 @@ pub(crate) fn transposed_product(
     target: Shared<'_, f32>,
     place: &impl Fn(usize) -> usize,
     store: Store,
+    fetch: &mut Fetch<'_>,
 ) {
     let (isa, precision) = shape.arithmetic();
     let right = |panel: Panel| &panels[panel.start..][..shape.words() * panel.width];
@@ -546,7 +603,7 @@ pub(crate) fn transposed_product(
         let next = right(shape.panel((index + 1).min(group.end - 1)));
         let layout = Layout::DepthMajor { stride: left.layout.stride() };
         let left = Left { values: left.values, layout, rows: left.columns };
-        write_tiles((isa, precision), left, (b, next), panel, target, store == Store::Add, place);
+        write_tiles((isa, precision), left, (b, next), panel, target, store == Store::Add, place, fetch);
     }
 }
 
@@ -618,7 +675,8 @@ struct Left<'a> {
     rows: usize,
 }
 
-/// Computes all tiles of a panel, `b`, before `next` is read.
+/// Computes all tiles of a panel, `b`, before `next` is read, and some of what is to be fetched.
+#[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
 fn write_tiles(
     arithmetic: (Isa, Precision),
     left: Left<'_>,
@@ -627,6 +685,7 @@ fn write_tiles(
     target: Shared<'_, f32>,
     accumulate: bool,
     place: impl Fn(usize) -> usize,
+    fetch: &mut Fetch<'_>,
 ) {
     let each = Registers::of(arithmetic.0).rows_of(panel.vectors);
     for piece in Piece::all(b, panel.width, next) {
@@ -636,7 +695,9 @@ fn write_tiles(
             let values = &left.values[left.layout.offset(top, piece.start)..];
             let here = Left { values, rows: (left.rows - top).min(each), ..left };
             let ahead = (piece.ahead(index, step), step);
-            write_tile(arithmetic, here, (piece, ahead), panel, target, accumulate, |row| place(top + row));
+            let far = fetch.take(piece.depth, piece.b);
+            let place = |row| place(top + row);
+            write_tile(arithmetic, here, (piece, ahead, far), panel, target, accumulate, place);
         }
     }
 }
@@ -646,7 +707,7 @@ fn write_tiles(
 fn write_tile(
     (isa, precision): (Isa, Precision),
     left: Left<'_>,
-    (piece, ahead): (Piece<'_>, (*const f32, usize)),
+    (piece, ahead, far): (Piece<'_>, (*const f32, usize), Lines),
     panel: Panel,
     target: Shared<'_, f32>,
     accumulate: bool,
@@ -658,6 +719,7 @@ fn write_tile(
     let computed = if half { whole / 2 } else { whole };
     let reach = match layout {
         Layout::RowMajor => (computed - 1) * A_STRIDE + depth,
+        Layout::Rows { stride } => (computed - 1) * stride + depth,
         Layout::DepthMajor { stride } => (depth - 1) * stride + computed,
         Layout::Blocked { stride } => (depth - 1) / BLOCK * stride + computed * BLOCK,
     };
@@ -668,6 +730,7 @@ fn write_tile(
         depth,
         b: piece.b.as_ptr(),
         ahead,
+        far,
         vectors: panel.vectors,
         c: std::ptr::null_mut(),
         c_rows: [0; MAX_ROWS],
@@ -675,14 +738,12 @@ fn write_tile(
         half,
     };
     if rows == computed && panel.columns == panel.width {
-        let mut last = 0;
         for (row, offset) in tile.c_rows.iter_mut().take(rows).enumerate() {
             *offset = place(row);
-            last = last.max(*offset);
+            assert!(*offset + panel.width <= target.len(), "tile writes past its target");
         }
-        // SAFETY: the tile's elements belong to this task alone; the range only checks the farthest row.
+        // SAFETY: the tile's elements belong to this task alone; every row was checked.
         tile.c = unsafe { target.range(0..0) }.as_mut_ptr();
-        assert!(last + panel.width <= target.len(), "tile writes past its target");
         // SAFETY: an Isa that reaches a kernel is available; operands and rows were checked above.
         unsafe { tile::run(isa, precision, &tile) };
         return;

@@ -1,5 +1,6 @@
 //! The innermost loop of every product: one tile of C held in registers.
 
+use super::fetch::{Lines, STEPS};
 use crate::isa::Isa;
 use crate::precision::Precision;
 
@@ -24,6 +25,11 @@ pub(super) const MAX_FLOATS: usize = 384;
 pub(super) enum Layout {
     /// Element `(row, k)` at `row * A_STRIDE + k`.
     RowMajor,
+    /// Element `(row, k)` at `row * stride + k`.
+    Rows {
+        /// Floats between two rows.
+        stride: usize,
+    },
     /// Element `(row, k)` at `row + k * stride`.
     DepthMajor {
         /// Floats between two steps in depth.
@@ -41,6 +47,7 @@ impl Layout {
     pub(super) const fn offset(self, row: usize, k: usize) -> usize {
         match self {
             Layout::RowMajor => row * A_STRIDE + k,
+            Layout::Rows { stride } => row * stride + k,
             Layout::DepthMajor { stride } => row + k * stride,
             Layout::Blocked { stride } => k / BLOCK * stride + row * BLOCK,
         }
@@ -96,6 +103,8 @@ pub(super) struct Tile {
     pub(super) b: *const f32,
     /// What is fetched for the next piece, and the floats from there on for each step in depth.
     pub(super) ahead: (*const f32, usize),
+    /// What is fetched from memory, a line for every [`STEPS`] steps in depth.
+    pub(super) far: Lines,
     /// Vectors across the tile: 1, 2 or, where [`Registers::vectors`] says so, 4.
     pub(super) vectors: usize,
     pub(super) c: *mut f32,
@@ -144,7 +153,7 @@ impl Registers {
 mod kernels {
     use super::super::format::{Floats, Format, Pairs};
     use super::super::vector::Vector;
-    use super::{A_STRIDE, BLOCK, Isa, Layout, Precision, Tile};
+    use super::{A_STRIDE, BLOCK, Isa, Layout, Precision, STEPS, Tile};
 
     /// Steps in depth before which the left side is fetched.
     const AHEAD: usize = 16;
@@ -155,35 +164,68 @@ mod kernels {
     /// # Safety
     /// The processor has `V`'s instruction set, and the pointers of `tile` reach as far as its sizes say.
     #[inline(always)]
-    unsafe fn multiply_blocks<
-        V: Vector,
-        F: Format<V>,
-        const ROWS: usize,
-        const VECTORS: usize,
-        const A_ROW: usize,
-    >(
+    unsafe fn multiply_blocks<V: Vector, F: Format<V>, const ROWS: usize, const VECTORS: usize>(
         tile: &Tile,
-        a_block: usize,
+        [a_row, a_block]: [usize; 2],
     ) {
         // SAFETY: in this whole function by the caller's promise: A holds ROWS x depth floats in the stated
         // layout, B depth x width, and each row of C width floats.
         unsafe {
             let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
             let (mut a, mut b, (mut ahead, step_ahead)) = (tile.a, tile.b, tile.ahead);
+            let mut far = tile.far;
             for _ in 0..tile.depth / BLOCK {
                 for k in 0..BLOCK {
-                    if k < ROWS && A_ROW == BLOCK {
-                        V::prefetch(a.wrapping_add(a_block + k * A_ROW));
+                    if k < ROWS && a_row == BLOCK {
+                        V::prefetch(a.wrapping_add(a_block + k * a_row));
                     }
-                    V::prefetch(ahead);
+                    if k % STEPS == STEPS - 1 {
+                        far.fetch::<V>();
+                    } else {
+                        V::prefetch(ahead);
+                    }
                     ahead = ahead.wrapping_add(step_ahead);
-                    step::<V, F, ROWS, VECTORS, A_ROW>(a.add(k), b.add(k * VECTORS * V::LANES), &mut sums);
+                    step::<V, F, ROWS, VECTORS>((a.add(k), a_row), b.add(k * VECTORS * V::LANES), &mut sums);
                 }
                 a = a.add(a_block);
                 b = b.add(BLOCK * VECTORS * V::LANES);
             }
             for k in 0..tile.depth % BLOCK {
-                step::<V, F, ROWS, VECTORS, A_ROW>(a.add(k), b.add(k * VECTORS * V::LANES), &mut sums);
+                step::<V, F, ROWS, VECTORS>((a.add(k), a_row), b.add(k * VECTORS * V::LANES), &mut sums);
+            }
+            write(tile, &sums);
+        }
+    }
+
+    /// A left side whose rows are `a_row` floats apart.
+    ///
+    /// # Safety
+    /// As [`multiply_blocks`].
+    #[inline(always)]
+    unsafe fn multiply_rows<V: Vector, F: Format<V>, const ROWS: usize, const VECTORS: usize>(
+        tile: &Tile,
+        a_row: usize,
+    ) {
+        // SAFETY: as in `multiply_blocks`.
+        unsafe {
+            let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
+            let (mut a, mut b, (mut ahead, step_ahead)) = (tile.a, tile.b, tile.ahead);
+            let mut far = tile.far;
+            for _ in 0..tile.depth / STEPS {
+                for k in 0..STEPS {
+                    if k == STEPS - 1 {
+                        far.fetch::<V>();
+                    } else {
+                        V::prefetch(ahead);
+                    }
+                    ahead = ahead.wrapping_add(step_ahead);
+                    step::<V, F, ROWS, VECTORS>((a.add(k), a_row), b.add(k * VECTORS * V::LANES), &mut sums);
+                }
+                a = a.add(STEPS);
+                b = b.add(STEPS * VECTORS * V::LANES);
+            }
+            for k in 0..tile.depth % STEPS {
+                step::<V, F, ROWS, VECTORS>((a.add(k), a_row), b.add(k * VECTORS * V::LANES), &mut sums);
             }
             write(tile, &sums);
         }
@@ -202,10 +244,25 @@ mod kernels {
         unsafe {
             let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
             let (mut a, mut b, (mut ahead, step_ahead)) = (tile.a, tile.b, tile.ahead);
-            for _ in 0..tile.depth {
+            let mut far = tile.far;
+            for _ in 0..tile.depth / STEPS {
+                for k in 0..STEPS {
+                    V::prefetch(a.wrapping_add(AHEAD * a_depth));
+                    if k == STEPS - 1 {
+                        far.fetch::<V>();
+                    } else {
+                        V::prefetch(ahead);
+                    }
+                    step::<V, F, ROWS, VECTORS>((a, 1), b, &mut sums);
+                    a = a.add(a_depth);
+                    b = b.add(VECTORS * V::LANES);
+                    ahead = ahead.wrapping_add(step_ahead);
+                }
+            }
+            for _ in 0..tile.depth % STEPS {
                 V::prefetch(a.wrapping_add(AHEAD * a_depth));
                 V::prefetch(ahead);
-                step::<V, F, ROWS, VECTORS, 1>(a, b, &mut sums);
+                step::<V, F, ROWS, VECTORS>((a, 1), b, &mut sums);
                 a = a.add(a_depth);
                 b = b.add(VECTORS * V::LANES);
                 ahead = ahead.wrapping_add(step_ahead);
@@ -219,8 +276,8 @@ mod kernels {
     /// # Safety
     /// As [`multiply_blocks`].
     #[inline(always)]
-    unsafe fn step<V: Vector, F: Format<V>, const ROWS: usize, const VECTORS: usize, const A_ROW: usize>(
-        a: *const f32,
+    unsafe fn step<V: Vector, F: Format<V>, const ROWS: usize, const VECTORS: usize>(
+        (a, a_row): (*const f32, usize),
         b: *const f32,
         sums: &mut [[V; VECTORS]; ROWS],
     ) {
@@ -228,7 +285,7 @@ mod kernels {
         unsafe {
             let columns: [V; VECTORS] = std::array::from_fn(|vector| V::load(b.add(vector * V::LANES)));
             for (row, sums) in sums.iter_mut().enumerate() {
-                let value = V::splat(*a.add(row * A_ROW));
+                let value = V::splat(*a.add(row * a_row));
                 for (sum, column) in sums.iter_mut().zip(columns) {
                     *sum = F::add_product(*sum, value, column);
                 }
@@ -264,9 +321,10 @@ mod kernels {
         // SAFETY: the same promise is passed on.
         unsafe {
             match tile.layout {
-                Layout::RowMajor => multiply_blocks::<V, F, ROWS, VECTORS, A_STRIDE>(tile, BLOCK),
+                Layout::RowMajor => multiply_blocks::<V, F, ROWS, VECTORS>(tile, [A_STRIDE, BLOCK]),
+                Layout::Rows { stride } => multiply_rows::<V, F, ROWS, VECTORS>(tile, stride),
                 Layout::DepthMajor { stride } => multiply_depths::<V, F, ROWS, VECTORS>(tile, stride),
-                Layout::Blocked { stride } => multiply_blocks::<V, F, ROWS, VECTORS, BLOCK>(tile, stride),
+                Layout::Blocked { stride } => multiply_blocks::<V, F, ROWS, VECTORS>(tile, [BLOCK, stride]),
             }
         }
     }

@@ -44,6 +44,10 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// As `splat`.
     unsafe fn prefetch(source: *const f32);
+    /// As `prefetch`, to the second-level cache.
+    /// # Safety
+    /// As `splat`.
+    unsafe fn prefetch_far(source: *const u8);
 
     /// The bf16 at `source`.
     /// # Safety
@@ -151,6 +155,8 @@ impl Vector for [f32; 8] {
     }
     #[inline(always)]
     unsafe fn prefetch(_source: *const f32) {}
+    #[inline(always)]
+    unsafe fn prefetch_far(_source: *const u8) {}
 }
 
 /// Implements [`Vector`] by the intrinsics of one register width.
@@ -210,6 +216,12 @@ macro_rules! intrinsics {
                 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
                 // SAFETY: a prefetch may name any address.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(source.cast()) }
+            }
+            #[inline(always)]
+            unsafe fn prefetch_far(source: *const u8) {
+                use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+                // SAFETY: a prefetch may name any address.
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(source.cast()) }
             }
             $($some)*
         }

@@ -10,7 +10,7 @@ use super::others::{harden, keep_nearest};
 use crate::buffer::Buffer;
 use crate::gemm::word_tile::{LeftWords, Order, PanelTarget, ROW_STRIDE, panel_product};
 use crate::gemm::words::{PANEL, as_words};
-use crate::gemm::{Format, Store, Vector, along, by_format};
+use crate::gemm::{Format, Store, Vector, along, by_format, share};
 use crate::isa::by_isa;
 
 /// What the first walk writes for one group of classes.
@@ -84,11 +84,6 @@ pub(super) fn sum_exponentials(
             }
         }
     }
-}
-
-/// Part `index` of `parts` of what is to be fetched ahead.
-pub(super) fn share(values: &[f32], index: usize, parts: usize) -> &[f32] {
-    &values[values.len() * index / parts..values.len() * (index + 1) / parts]
 }
 
 /// The cosines of a tile to the samples of one panel, `[classes][PANEL]`, with -infinity at each sample's own class and

@@ -86,6 +86,12 @@ impl<'a> OutputGradient<'a> {
         }
     }
 
+    /// The memory from which [`OutputGradient::write`] makes those of `range`.
+    pub(crate) fn bytes(&self, range: Range<usize>) -> [&'a [u8]; 2] {
+        let other = self.pending.map_or(&[][..], |pending| pending.bytes(range.clone()));
+        [self.values.range(range).bytes(), other]
+    }
+
     /// Writes the numbers of `range`, whole rows, as the layer reads them.
     ///
     /// # Panics
@@ -159,6 +165,10 @@ impl Rows for Activated<'_> {
 
     fn run(&self, _row: usize, _element: usize) -> (usize, Option<&[f32]>) {
         unreachable!("rows with a granule of 1 are copied")
+    }
+
+    fn bytes(&self, rows: Range<usize>) -> &[u8] {
+        self.source.values.range(rows.start * self.depth..rows.end * self.depth).bytes()
     }
 
     fn copy(&self, row: usize, range: Range<usize>, target: &mut [f32]) {

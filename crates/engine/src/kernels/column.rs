@@ -115,6 +115,9 @@ pub(crate) fn sum_rows(isa: Isa, term: Term, x: Stored<'_>, y: Stored<'_>, mean:
 /// Rows whose sums are kept in registers before they are added to memory.
 pub(crate) const ROWS: usize = 16;
 
+/// Vectors of channels that an elementwise pass computes side by side, so that what is decided for them is decided once.
+pub(crate) const SIDE_BY_SIDE: usize = 4;
+
 /// The vector of `values` in `place`, at most as many floats as it has lanes.
 ///
 /// # Safety

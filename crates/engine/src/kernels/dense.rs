@@ -6,8 +6,8 @@ use super::column;
 use super::geometry::Geometry;
 use super::stored::{Outlet, StoredMut};
 use crate::gemm::{
-    Dense, MAX_ELEMENTS, Panels, Registers, Store, Transposed, Turned, merge_parts, pack_transposed_rows,
-    packed_rows_len, product_rows, row_block, transposed_product,
+    Dense, Fetch, MAX_ELEMENTS, Panels, Registers, Store, Transposed, Turned, merge_parts,
+    pack_transposed_rows, packed_rows_len, product_rows, row_block, transposed_product,
 };
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
@@ -114,6 +114,10 @@ pub(crate) fn gradients(
             let taken = start..(start + block).min(last);
             let range = taken.start * outputs..taken.end * outputs;
             let source_range = taken.start * inputs..taken.end * inputs;
+            let next = taken.end..(taken.end + taken.len()).min(last);
+            let [d_next, other] = d_target.bytes(next.start * outputs..next.end * outputs);
+            let x_next = source.values.range(next.start * inputs..next.end * inputs).bytes();
+            let fetch = &mut Fetch::new([d_next, other, x_next]);
             let here = match d_target.as_it_lies() {
                 Some(d_target) => &d_target[range],
                 None => {
@@ -129,7 +133,17 @@ pub(crate) fn gradients(
                     let (rows, group) =
                         (first..(first + row_block(isa, precision)).min(taken.len()), 0..transposed.count());
                     let place = |row: usize| row * inputs;
-                    product_rows(&dense, rows, (transposed, panels), group, packed, into, &place, store);
+                    product_rows(
+                        &dense,
+                        rows,
+                        (transposed, panels),
+                        group,
+                        packed,
+                        into,
+                        &place,
+                        store,
+                        fetch,
+                    );
                 }
                 #[expect(unsafe_code, reason = "tasks share a tensor and a buffer")]
                 // SAFETY: these rows and the sums of this part are this task's alone.
@@ -176,7 +190,7 @@ pub(crate) fn gradients(
             };
             let left = Transposed { values, layout, columns: inputs };
             let (group, place) = (0..shape.count(), |k: usize| k * outputs);
-            transposed_product(left, (shape, right), group, sums, &place, store);
+            transposed_product(left, (shape, right), group, sums, &place, store, fetch);
             store = Store::Add;
         }
     });

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::column;
+use super::column::{self, SIDE_BY_SIDE};
 use super::stored::{self, Stored, StoredMut};
 use crate::gemm::{Store, Vector, by_vector};
 use crate::isa::Isa;
@@ -228,25 +228,22 @@ unsafe fn map_rows<V: Vector>(
     target: StoredMut<'_>,
     streams: bool,
 ) {
-    /// Vectors that are computed side by side, so that one decision is made for all.
-    const N: usize = 4;
     let mut target = target;
-    for row in 0..rows {
-        let (from, to) = (row * pitches.source + pitches.first, row * pitches.target);
-        let mut channel = 0;
-        // SAFETY: the caller promises the instruction set and operands of these sizes.
-        unsafe {
-            while channel + N * V::LANES <= channels {
-                let values: [V; N] = map_vectors(source, [from, channel], affine, after);
-                target.store(values, to + channel, streams);
-                channel += N * V::LANES;
-            }
-            while channel + V::LANES <= channels {
-                let values: [V; 1] = map_vectors(source, [from, channel], affine, after);
-                target.store(values, to + channel, streams);
-                channel += V::LANES;
-            }
-            if channel < channels {
+    let mut channel = 0;
+    // SAFETY: the caller promises the instruction set and operands of these sizes.
+    unsafe {
+        while channel + SIDE_BY_SIDE * V::LANES <= channels {
+            let sizes = (rows, channel, pitches);
+            map_columns::<V, SIDE_BY_SIDE>(source, sizes, affine, after, &mut target, streams);
+            channel += SIDE_BY_SIDE * V::LANES;
+        }
+        while channel + V::LANES <= channels {
+            map_columns::<V, 1>(source, (rows, channel, pitches), affine, after, &mut target, streams);
+            channel += V::LANES;
+        }
+        if channel < channels {
+            for row in 0..rows {
+                let (from, to) = (row * pitches.source + pitches.first, row * pitches.target);
                 let (columns, place) = (channel..channels, from + channel..from + channels);
                 let mut value = source.at::<V>(place.clone());
                 if let Some([scale, shift]) = affine {
@@ -260,41 +257,45 @@ unsafe fn map_rows<V: Vector>(
     }
 }
 
-/// `N` vectors of a row from `channel` on.
+/// As [`map_rows`] for `N` vectors of channels, whose parameters stay in registers from row to row.
 ///
 /// # Safety
 /// The processor has `V`'s instruction set, and the operands reach as far.
 #[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
 #[inline(always)]
-unsafe fn map_vectors<V: Vector, const N: usize>(
+unsafe fn map_columns<V: Vector, const N: usize>(
     source: Stored<'_>,
-    [row, channel]: [usize; 2],
+    (rows, channel, pitches): (usize, usize, Pitches),
     affine: Option<[&[f32]; 2]>,
     after: After<'_>,
-) -> [V; N] {
+    target: &mut StoredMut<'_>,
+    streams: bool,
+) {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut values: [V; N] = source.load(row + channel);
+        // What changes no value, where there is no map or no rectifier: -0 leaves both zeros as they are.
+        let [mut scales, mut shifts, mut slopes] = [1.0, -0.0, 1.0].map(|value| [V::splat(value); N]);
         if let Some([scale, shift]) = affine {
-            let scale: [V; N] = Stored::F32(scale).load(channel);
-            let shift: [V; N] = Stored::F32(shift).load(channel);
+            (scales, shifts) = (Stored::F32(scale).load(channel), Stored::F32(shift).load(channel));
+        }
+        if let Some(values) = after.slopes {
+            slopes = Stored::F32(values).load(channel);
+        }
+        for row in 0..rows {
+            let from = row * pitches.source + pitches.first + channel;
+            let mut values: [V; N] = source.load(from);
             for (index, value) in values.iter_mut().enumerate() {
-                *value = value.multiply_add(scale[index], shift[index]);
+                let n = value.multiply_add(scales[index], shifts[index]);
+                *value = n.where_positive(n, n.multiply(slopes[index]));
             }
-        }
-        if let Some(slopes) = after.slopes {
-            let slopes: [V; N] = Stored::F32(slopes).load(channel);
-            for (value, slope) in values.iter_mut().zip(slopes) {
-                *value = value.where_positive(*value, value.multiply(slope));
+            if let Some(residual) = after.residual {
+                let residual: [V; N] = residual.load(from);
+                for (value, residual) in values.iter_mut().zip(residual) {
+                    *value = value.add(residual);
+                }
             }
+            target.store(values, row * pitches.target + channel, streams);
         }
-        if let Some(residual) = after.residual {
-            let residual: [V; N] = residual.load(row + channel);
-            for (value, residual) in values.iter_mut().zip(residual) {
-                *value = value.add(residual);
-            }
-        }
-        values
     }
 }
 

@@ -6,7 +6,7 @@ use super::batch_norm::{self, PartMoments, Parts};
 use super::column;
 use super::epilogue::Epilogue;
 use super::stored::{Outlet, Stored, StoredMut};
-use crate::gemm::{Panels, Rows, Store, packed_rows_len, product_rows, row_block, row_granule};
+use crate::gemm::{Fetch, Panels, Rows, Store, packed_rows_len, product_rows, row_block, row_granule};
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
 
@@ -72,7 +72,9 @@ pub(crate) fn product(
             let columns = shape.panel(group.start).first_column..last.first_column + last.columns;
             let (into, store) = outlet.open(place.clone(), scratch);
             let offset = |row: usize| (row - taken.start) * channels;
-            product_rows(rows, taken.clone(), (shape, panels), group, packed, into, &offset, store);
+            let next = taken.end..(taken.end + taken.len()).min(count);
+            let fetch = &mut Fetch::new([rows.bytes(next), &[], &[]]);
+            product_rows(rows, taken.clone(), (shape, panels), group, packed, into, &offset, store, fetch);
             #[expect(unsafe_code, reason = "tasks share a tensor")]
             // SAFETY: these columns of these rows belong to this task alone, and rows that are measured or sent are its
             // own.

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::column;
+use super::column::{self, SIDE_BY_SIDE};
 use crate::gemm::{MAX_LANES, Store, Vector, by_vector};
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
@@ -94,6 +94,22 @@ impl<'a> Stored<'a> {
         match self {
             Stored::F32(values) => Stored::F32(&values[range]),
             Stored::Bf16(values) => Stored::Bf16(&values[range]),
+        }
+    }
+
+    /// The memory that holds them.
+    #[expect(unsafe_code, reason = "numbers as bytes")]
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        // SAFETY: every byte of a number is initialised, and the borrow is handed on.
+        unsafe {
+            match self {
+                Stored::F32(values) => {
+                    std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values))
+                }
+                Stored::Bf16(values) => {
+                    std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values))
+                }
+            }
         }
     }
 
@@ -404,8 +420,7 @@ pub(crate) fn run_chunks(
 #[expect(unsafe_code, reason = "copies whole vectors; tested against plain loops")]
 #[inline(always)]
 unsafe fn copy_vectors<V: Vector>(from: Stored<'_>, to: StoredMut<'_>, store: Store, streams: bool) {
-    /// Vectors that are copied side by side.
-    const N: usize = 4;
+    const N: usize = SIDE_BY_SIDE;
     let mut to = to;
     let mut start = 0;
     while start + N * V::LANES <= from.len() {

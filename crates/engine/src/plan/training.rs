@@ -82,7 +82,8 @@ impl TrainingPlan {
 
     /// Compiles `network` for batches of `batch` images.
     ///
-    /// The operands of the products of linear layers and of convolutions without groups are rounded to `precision`. So are
+    /// The operands of the products of linear layers and of convolutions without groups are rounded to `precision`, if the
+    /// instruction set multiplies it ([`Precision::of_products`]). So are
     /// large activations and their gradients in memory where all that read them can: around convolutions of 1 x 1,
     /// depthwise ones and normalisations. Weights, their gradients, sums, statistics and everything else stay f32.
     ///
@@ -97,23 +98,24 @@ impl TrainingPlan {
         batch: usize,
         precision: Precision,
     ) -> Result<TrainingPlan, PlanError> {
-        TrainingPlan::with_storage(pool, network, batch, precision, storage::LARGE)
+        let products = precision.of_products(pool.isa());
+        TrainingPlan::with_storage(pool, network, batch, products, (precision, storage::LARGE))
     }
 
-    /// As [`TrainingPlan::with_precision`], where values of `least` numbers are large.
+    /// As [`TrainingPlan::with_precision`], with products in `precision` and values of `least` numbers in `stored`.
     fn with_storage(
         pool: &Pool,
         network: &Network,
         batch: usize,
         precision: Precision,
-        least: usize,
+        (stored, least): (Precision, usize),
     ) -> Result<TrainingPlan, PlanError> {
         if batch == 0 {
             return Err(PlanError::EmptyBatch);
         }
         let shapes = network.shapes();
         let count = network.nodes.len();
-        let storage = Storage::of((pool, precision), network, &shapes, batch, least);
+        let storage = Storage::of((pool, precision), stored, network, &shapes, (batch, least));
         let mut layout = Layout::default();
         let image = layout.value(batch * network.image_shape().elements(), 0);
         let mut nodes: Vec<Planned> = Vec::with_capacity(count);

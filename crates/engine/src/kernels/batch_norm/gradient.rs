@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::gemm::{Store, Vector, by_vector};
 use crate::isa::Isa;
-use crate::kernels::column::{self, Column, Term};
+use crate::kernels::column::{self, Column, SIDE_BY_SIDE, Term};
 use crate::kernels::stored::{self, Stored, StoredMut};
 use crate::pool::Pool;
 
@@ -190,6 +190,11 @@ impl<'a> Pending<'a> {
         Pending { source, rectified, coefficients: [gain, slope, shift] }
     }
 
+    /// The memory of the normalisation's input that belongs to `range`.
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &'a [u8] {
+        self.source.range(range).bytes()
+    }
+
     /// `d_source (=|+=)` the gradient of the elements of `range`, whole rows, from theirs of the output: `d_target`,
     /// or what `d_source` holds; past the caches if it `streams`.
     ///
@@ -292,29 +297,26 @@ unsafe fn apply_rows<V: Vector>(
     store: Store,
     streams: bool,
 ) {
-    /// Vectors that are computed side by side, so that one decision is made for all.
-    const N: usize = 4;
-    let (mut d, channels) = (d, gain.len());
+    let mut d = d;
+    let channels = gain.len();
+    let rows = x.len() / channels;
     let coefficients = [gain, slope, shift];
-    for row in (0..x.len()).step_by(channels) {
-        let mut channel = 0;
-        // SAFETY: the caller promises the instruction set and operands of these sizes.
-        unsafe {
-            while channel + N * V::LANES <= channels {
-                let y = y.unwrap_or(d.as_ref());
-                let mut dx: [V; N] = apply_vectors(x, y, rectified, coefficients, [row, channel]);
-                if store == Store::Add {
-                    let there: [V; N] = d.as_ref().load(row + channel);
-                    for (dx, there) in dx.iter_mut().zip(there) {
-                        *dx = there.add(*dx);
-                    }
-                }
-                d.store(dx, row + channel, streams);
-                channel += N * V::LANES;
-            }
-            for channel in (channel..channels).step_by(V::LANES) {
-                let columns = channel..(channel + V::LANES).min(channels);
-                let here = row + columns.start..row + columns.end;
+    let mut channel = 0;
+    // SAFETY: the caller promises the instruction set and operands of these sizes.
+    unsafe {
+        while channel + SIDE_BY_SIDE * V::LANES <= channels {
+            let target = (&mut d, store, streams);
+            apply_columns::<V, SIDE_BY_SIDE>(x, y, rectified, coefficients, target, [rows, channel]);
+            channel += SIDE_BY_SIDE * V::LANES;
+        }
+        while channel + V::LANES <= channels {
+            apply_columns::<V, 1>(x, y, rectified, coefficients, (&mut d, store, streams), [rows, channel]);
+            channel += V::LANES;
+        }
+        if channel < channels {
+            for row in 0..rows {
+                let columns = channel..channels;
+                let here = row * channels + columns.start..row * channels + columns.end;
                 let load = |values: &[f32]| column::load_at::<V>(values, columns.clone());
                 let x = x.at::<V>(here.clone());
                 let mut dn = y.unwrap_or(d.as_ref()).at::<V>(here.clone());
@@ -332,38 +334,49 @@ unsafe fn apply_rows<V: Vector>(
     }
 }
 
-/// `N` vectors of `dn * gain + x * slope + shift` of a row from `channel` on.
+/// As [`apply_rows`] for `N` vectors of channels, whose coefficients stay in registers from row to row.
 ///
 /// # Safety
 /// The processor has `V`'s instruction set, and the operands reach as far.
 #[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
 #[inline(always)]
-unsafe fn apply_vectors<V: Vector, const N: usize>(
+unsafe fn apply_columns<V: Vector, const N: usize>(
     x: Stored<'_>,
-    y: Stored<'_>,
+    y: Option<Stored<'_>>,
     rectified: Option<Rectified<'_>>,
     [gain, slope, shift]: [&[f32]; 3],
-    [row, channel]: [usize; 2],
-) -> [V; N] {
+    (target, store, streams): (&mut StoredMut<'_>, Store, bool),
+    [rows, channel]: [usize; 2],
+) {
+    let channels = gain.len();
     // SAFETY: the caller's promise.
     unsafe {
-        let x: [V; N] = x.load(row + channel);
-        let mut dx: [V; N] = y.load(row + channel);
-        if let Some(rectified) = rectified {
-            let scale: [V; N] = Stored::F32(rectified.scale).load(channel);
-            let shift: [V; N] = Stored::F32(rectified.shift).load(channel);
-            let slopes: [V; N] = Stored::F32(rectified.slopes).load(channel);
-            for (index, d) in dx.iter_mut().enumerate() {
-                let n = x[index].multiply_add(scale[index], shift[index]);
-                *d = n.where_positive(*d, slopes[index].multiply(*d));
-            }
-        }
         let gain: [V; N] = Stored::F32(gain).load(channel);
         let slope: [V; N] = Stored::F32(slope).load(channel);
         let shift: [V; N] = Stored::F32(shift).load(channel);
-        for (index, d) in dx.iter_mut().enumerate() {
-            *d = d.multiply_add(gain[index], x[index].multiply_add(slope[index], shift[index]));
+        // Without a rectifier a slope of 1, on either side of 0.
+        let mut map = [[V::splat(1.0); N]; 3];
+        if let Some(rectified) = rectified {
+            map = [rectified.scale, rectified.shift, rectified.slopes]
+                .map(|values| Stored::F32(values).load::<V, N>(channel));
         }
-        dx
+        let [scales, shifts, slopes] = map;
+        for row in 0..rows {
+            let at = row * channels + channel;
+            let x: [V; N] = x.load(at);
+            let mut dx: [V; N] = y.unwrap_or(target.as_ref()).load(at);
+            for (index, d) in dx.iter_mut().enumerate() {
+                let n = x[index].multiply_add(scales[index], shifts[index]);
+                let dn = n.where_positive(*d, slopes[index].multiply(*d));
+                *d = dn.multiply_add(gain[index], x[index].multiply_add(slope[index], shift[index]));
+            }
+            if store == Store::Add {
+                let there: [V; N] = target.as_ref().load(at);
+                for (dx, there) in dx.iter_mut().zip(there) {
+                    *dx = there.add(*dx);
+                }
+            }
+            target.store(dx, at, streams);
+        }
     }
 }

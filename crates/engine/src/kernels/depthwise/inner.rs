@@ -17,7 +17,7 @@ pub(super) struct Inner {
 }
 
 /// A tap in a row.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Debug)]
 struct Met {
     /// First float of the pixel that it meets from the first position.
     source: usize,
@@ -67,6 +67,14 @@ impl Inner {
             let pixel = window.pixel(image, y, inner.xs.start, tap)?;
             *met = Met { source: pixel * window.channels, weights: tap.index * window.channels };
         }
+        if inner.count == 9 {
+            // From left to right.
+            inner
+                .taps
+                .chunks_mut(3)
+                .filter(|line| line[0].source > line[2].source)
+                .for_each(<[Met]>::reverse);
+        }
         Some(inner)
     }
 
@@ -89,7 +97,10 @@ impl Inner {
         assert!(target.len() >= ((self.xs.len() - 1) * spacing + 1) * window.channels, "row of {window:?}");
         // SAFETY: the caller promises the instruction set; the reach of every tap was checked.
         unsafe {
-            by_count!(self.count, forward::<V>(self, window, weights, spacing, target, store));
+            match self.lines(window) {
+                Some(1) => forward_lines::<V>(self, window, weights, spacing, target, store),
+                _ => by_count!(self.count, forward::<V>(self, window, weights, spacing, target, store)),
+            }
         }
     }
 
@@ -104,8 +115,19 @@ impl Inner {
         let d_target = &d_target[self.xs.start * window.channels..self.xs.end * window.channels];
         // SAFETY: the caller promises the instruction set; the reach of every tap was checked.
         unsafe {
-            by_count!(self.count, weights::<V>(self, window, d_target, sums));
+            match self.lines(window) {
+                Some(1) => weights_lines::<V>(self, window, d_target, sums),
+                _ => by_count!(self.count, weights::<V>(self, window, d_target, sums)),
+            }
         }
+    }
+
+    /// The step, if the taps are three times three neighbours in a row.
+    #[inline(always)]
+    fn lines(&self, window: &Window<'_>) -> Option<usize> {
+        let follow =
+            |taps: &[Met]| taps.windows(2).all(|pair| pair[1].source == pair[0].source + window.channels);
+        (self.count == 9 && self.taps.chunks(3).all(follow)).then_some(window.step)
     }
 
     /// # Panics
@@ -136,8 +158,7 @@ unsafe fn forward<V: Vector, const K: usize>(
     store: Store,
 ) {
     let channels = window.channels;
-    // The row that the next grid row meets last.
-    let ahead = window.step * window.width * channels;
+    let mut ahead = window.fetches(inner.xs.len() * channels / V::LANES);
     for channel in (0..channels).step_by(V::LANES) {
         // SAFETY: the caller's promise.
         unsafe {
@@ -149,7 +170,7 @@ unsafe fn forward<V: Vector, const K: usize>(
             for x in 0..inner.xs.len() {
                 let offset = x * window.step * channels;
                 let target = target.as_mut_ptr().add(x * spacing * channels + channel);
-                V::prefetch(sources[K - 1].wrapping_add(offset + ahead));
+                ahead.iter_mut().for_each(|lines| lines.fetch::<V>());
                 let mut sum = match store {
                     Store::Replace => V::splat(0.0),
                     Store::Add => V::load(target),
@@ -174,7 +195,7 @@ unsafe fn weights<V: Vector, const K: usize>(
     sums: &mut [f32],
 ) {
     let channels = window.channels;
-    let ahead = window.step * window.width * channels;
+    let mut ahead = window.fetches(inner.xs.len() * channels / V::LANES);
     for channel in (0..channels).step_by(V::LANES) {
         // SAFETY: the caller's promise.
         unsafe {
@@ -186,16 +207,147 @@ unsafe fn weights<V: Vector, const K: usize>(
             let mut totals: [V; K] = std::array::from_fn(|tap| V::load(places[tap]));
             for x in 0..inner.xs.len() {
                 let offset = x * window.step * channels;
-                V::prefetch(sources[K - 1].wrapping_add(offset + ahead));
-                let gradient = d_target.as_ptr().add(x * channels + channel);
-                V::prefetch(gradient.wrapping_add(d_target.len()));
-                let gradient = V::load(gradient);
+                ahead.iter_mut().for_each(|lines| lines.fetch::<V>());
+                let gradient = V::load(d_target.as_ptr().add(x * channels + channel));
                 for (total, source) in totals.iter_mut().zip(sources) {
                     *total = V::load(source.add(offset)).multiply_add(gradient, *total);
                 }
             }
             for (total, place) in totals.into_iter().zip(places) {
                 total.store(place);
+            }
+        }
+    }
+}
+
+/// Positions that share what they load.
+const TOGETHER: usize = 4;
+
+/// As [`forward`] for three lines of three taps that are neighbours.
+///
+/// # Safety
+/// As [`forward`].
+#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn forward_lines<V: Vector>(
+    inner: &Inner,
+    window: &Window<'_>,
+    weights: &[f32],
+    spacing: usize,
+    target: &mut [f32],
+    store: Store,
+) {
+    let channels = window.channels;
+    let count = inner.xs.len();
+    let mut ahead = window.fetches((count * channels / V::LANES).div_ceil(2));
+    for channel in (0..channels).step_by(V::LANES) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut held = [V::splat(0.0); 9];
+            for (held, tap) in held.iter_mut().zip(&inner.taps) {
+                *held = V::load(weights.as_ptr().add(tap.weights + channel));
+            }
+            let lines: [*const f32; 3] = std::array::from_fn(|line| {
+                window.source.values.as_ptr().add(inner.taps[3 * line].source + channel)
+            });
+            let target = target.as_mut_ptr().add(channel);
+            let mut x = 0;
+            while x + TOGETHER <= count {
+                ahead.iter_mut().for_each(|lines| lines.fetch::<V>());
+                ahead.iter_mut().for_each(|lines| lines.fetch::<V>());
+                let target = target.add(x * spacing * channels);
+                let mut sums: [V; TOGETHER] = match store {
+                    Store::Replace => [V::splat(0.0); TOGETHER],
+                    Store::Add => {
+                        std::array::from_fn(|place| V::load(target.add(place * spacing * channels)))
+                    }
+                };
+                for (line, source) in lines.iter().enumerate() {
+                    let source = source.add(x * channels);
+                    for pixel in 0..(TOGETHER - 1) + 3 {
+                        let value = V::load(source.add(pixel * channels));
+                        for (place, sum) in sums.iter_mut().enumerate() {
+                            if pixel >= place && pixel < place + 3 {
+                                *sum = value.multiply_add(held[3 * line + pixel - place], *sum);
+                            }
+                        }
+                    }
+                }
+                for (place, sum) in sums.into_iter().enumerate() {
+                    sum.store(target.add(place * spacing * channels));
+                }
+                x += TOGETHER;
+            }
+            for x in x..count {
+                let target = target.add(x * spacing * channels);
+                let mut sum = match store {
+                    Store::Replace => V::splat(0.0),
+                    Store::Add => V::load(target),
+                };
+                for (line, source) in lines.iter().enumerate() {
+                    for tap in 0..3 {
+                        let value = V::load(source.add((x + tap) * channels));
+                        sum = value.multiply_add(held[3 * line + tap], sum);
+                    }
+                }
+                sum.store(target);
+            }
+        }
+    }
+}
+
+/// As [`weights`] for three lines of three taps that are neighbours.
+///
+/// # Safety
+/// As [`weights`].
+#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn weights_lines<V: Vector>(inner: &Inner, window: &Window<'_>, d_target: &[f32], sums: &mut [f32]) {
+    let channels = window.channels;
+    let count = inner.xs.len();
+    let mut ahead = window.fetches((count * channels / V::LANES).div_ceil(2));
+    for channel in (0..channels).step_by(V::LANES) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut totals = [V::splat(0.0); 9];
+            for (total, tap) in totals.iter_mut().zip(&inner.taps) {
+                *total = V::load(sums.as_ptr().add(tap.weights + channel));
+            }
+            let lines: [*const f32; 3] = std::array::from_fn(|line| {
+                window.source.values.as_ptr().add(inner.taps[3 * line].source + channel)
+            });
+            let d_target = d_target.as_ptr().add(channel);
+            let mut x = 0;
+            while x + TOGETHER <= count {
+                ahead.iter_mut().for_each(|lines| lines.fetch::<V>());
+                ahead.iter_mut().for_each(|lines| lines.fetch::<V>());
+                let gradients: [V; TOGETHER] =
+                    std::array::from_fn(|place| V::load(d_target.add((x + place) * channels)));
+                for (line, source) in lines.iter().enumerate() {
+                    let source = source.add(x * channels);
+                    for pixel in 0..(TOGETHER - 1) + 3 {
+                        let value = V::load(source.add(pixel * channels));
+                        for (place, gradient) in gradients.into_iter().enumerate() {
+                            if pixel >= place && pixel < place + 3 {
+                                let total = &mut totals[3 * line + pixel - place];
+                                *total = value.multiply_add(gradient, *total);
+                            }
+                        }
+                    }
+                }
+                x += TOGETHER;
+            }
+            for x in x..count {
+                let gradient = V::load(d_target.add(x * channels));
+                for (line, source) in lines.iter().enumerate() {
+                    for tap in 0..3 {
+                        let value = V::load(source.add((x + tap) * channels));
+                        totals[3 * line + tap] = value.multiply_add(gradient, totals[3 * line + tap]);
+                    }
+                }
+            }
+            for (total, tap) in totals.into_iter().zip(&inner.taps) {
+                total.store(sums.as_mut_ptr().add(tap.weights + channel));
             }
         }
     }

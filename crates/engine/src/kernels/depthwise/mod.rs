@@ -7,13 +7,17 @@ mod rows;
 use band::{Band, View};
 use rows::{Window, forward_row, weight_row};
 
+use std::ops::Range;
+
+use net::Shape;
+
 use super::activations::{Activations, OutputGradient};
 use super::batch_norm::{PartMoments, Parts};
 use super::column;
 use super::epilogue::Epilogue;
 use super::geometry::Geometry;
 use super::stored::{Outlet, Stored, StoredMut};
-use crate::gemm::{Store, by_vector};
+use crate::gemm::{Store, by_vector, share};
 use crate::isa::Isa;
 use crate::pool::{Pool, Shared};
 
@@ -61,8 +65,9 @@ pub(crate) fn forward(
     let outlet = Outlet::new(isa, target, Store::Replace, moments.is_some());
     let made_len = outlet.scratch_len(row_len);
     let finish = |row: usize, view: View<'_>, made: &mut [f32], part: Option<&mut PartMoments<'_>>| {
+        let ahead = [source.values.range(next_sources(geometry, row)).bytes(), &[]];
+        let window = Window { ahead, ..Window::of_targets(geometry, view, &taps) };
         let (place, grid) = (row * row_len..(row + 1) * row_len, [row / height, row % height, width, 1]);
-        let window = Window::of_targets(geometry, view, &taps);
         let (into, store) = outlet.open(place.clone(), made);
         #[expect(unsafe_code, reason = "tasks share a tensor")]
         // SAFETY: this row belongs to this task alone, and each reference to it is used before the next is made.
@@ -109,6 +114,29 @@ pub(crate) fn forward(
 fn kept_sources(geometry: &Geometry, source: Activations<'_>) -> usize {
     let rows = if source.as_they_lie().is_some() { 0 } else { geometry.kernel[0].next_power_of_two() };
     rows * geometry.source.width * geometry.source.channels
+}
+
+/// The source numbers that the target row after `row` is the first to meet.
+fn next_sources(geometry: &Geometry, row: usize) -> Range<usize> {
+    after(geometry, row, |row| geometry.rows_met(row), geometry.source)
+}
+
+/// The target numbers that the row after `row` is the first whose sources read them.
+fn next_targets(geometry: &Geometry, row: usize) -> Range<usize> {
+    after(geometry, row, |row| geometry.rows_around(row), geometry.target)
+}
+
+/// What the target row after `row`, if there is one, needs of the rows of `shape` beyond what `row` needs.
+fn after(
+    geometry: &Geometry,
+    row: usize,
+    needs: impl Fn(usize) -> Range<usize>,
+    shape: Shape,
+) -> Range<usize> {
+    let next = needs((row + 1).min(geometry.images * geometry.target.height - 1));
+    let start = next.start.max(needs(row).end).min(next.end);
+    let len = shape.width * shape.channels;
+    start * len..next.end * len
 }
 
 /// Has the source rows in `sources` that target row `row` meets.
@@ -176,7 +204,9 @@ pub(crate) fn gradients(
             meet_sources(isa, geometry, source, &mut sources, row);
             targets.meet(geometry.rows_around(row), |range, target| d_target.write(isa, range, target));
             let view = targets.view();
-            let window = Window::of_targets(geometry, sources.view(), &taps);
+            let [d_next, other] = d_target.bytes(next_targets(geometry, row));
+            let ahead = [source.values.range(next_sources(geometry, row)).bytes(), d_next];
+            let window = Window { ahead, ..Window::of_targets(geometry, sources.view(), &taps) };
             let place = [row / to.height, row % to.height, to.width];
             weigh_row(isa, window, place, view.row(row, to_len), partial);
             let Some(outlet) = d_source else { continue };
@@ -187,7 +217,8 @@ pub(crate) fn gradients(
                 // SAFETY: the source rows that a target row owns are its task's alone.
                 let d_source = unsafe { into.range(0..from_len) };
                 let (image, y) = (from_row / from.height, from_row % from.height);
-                for phase in phases.iter().filter(|phase| y % geometry.stride == phase.top) {
+                let here = phases.iter().enumerate().filter(|(_, phase)| y % geometry.stride == phase.top);
+                for (index, phase) in here {
                     let window = Window {
                         source: view,
                         height: to.height,
@@ -195,6 +226,7 @@ pub(crate) fn gradients(
                         channels,
                         step: 1,
                         taps: &phase.taps,
+                        ahead: [share(other, index, phases.len()), &[]],
                     };
                     let place = [image, y / geometry.stride, phase.width, geometry.stride];
                     run_row(isa, window, weights, place, &mut d_source[phase.left * channels..], store);

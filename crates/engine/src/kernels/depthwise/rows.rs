@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::band::View;
 use super::inner::Inner;
-use crate::gemm::{Store, Vector};
+use crate::gemm::{Lines, Store, Vector};
 use crate::kernels::geometry::{Geometry, Tap};
 
 /// Rows of grid positions that read neighbouring positions of `source`.
@@ -16,6 +16,8 @@ pub(super) struct Window<'a> {
     pub(super) channels: usize,
     pub(super) step: usize,
     pub(super) taps: &'a [Tap],
+    /// What is read from memory for the next row, fetched on the way.
+    pub(super) ahead: [&'a [u8]; 2],
 }
 
 impl<'a> Window<'a> {
@@ -28,7 +30,14 @@ impl<'a> Window<'a> {
             channels: geometry.source.channels,
             step: geometry.stride,
             taps,
+            ahead: [&[]; 2],
         }
+    }
+
+    /// What is fetched ahead, in `count` steps.
+    #[inline(always)]
+    pub(super) fn fetches(&self, count: usize) -> [Lines; 2] {
+        self.ahead.map(|bytes| Lines::over(bytes, count, self.source.values))
     }
 
     /// Where the pixel lies that `tap` meets from grid position `(y, x)` of `image`, unless it reaches outside.

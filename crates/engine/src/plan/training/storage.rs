@@ -20,18 +20,18 @@ pub(super) struct Storage {
 }
 
 impl Storage {
-    /// With bf16 for values of `least` numbers and more.
+    /// In `stored` for values of `least` numbers and more, with products in `precision`.
     pub(super) fn of(
         (pool, precision): (&Pool, Precision),
+        stored: Precision,
         network: &Network,
         shapes: &[Shape],
-        batch: usize,
-        least: usize,
+        (batch, least): (usize, usize),
     ) -> Storage {
         let count = network.nodes.len();
         let mut storage =
             Storage { outputs: vec![Precision::F32; count], gradients: vec![Precision::F32; count] };
-        if precision == Precision::F32 {
+        if stored == Precision::F32 {
             return storage;
         }
         let nodes = Nodes { pool, precision, network, shapes, batch, readers: readers(network) };
@@ -42,10 +42,10 @@ impl Storage {
             if let Some(last) = nodes.writes_output(index)
                 && nodes.readers[last].iter().all(|&reader| nodes.reads_output(reader))
             {
-                storage.outputs[index] = Precision::Bf16;
+                storage.outputs[index] = stored;
             }
             if accepts[index] {
-                storage.gradients[index] = Precision::Bf16;
+                storage.gradients[index] = stored;
             }
         }
         storage

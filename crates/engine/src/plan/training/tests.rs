@@ -187,7 +187,7 @@ fn what_all_can_read_is_kept_in_bf16() {
         rounded.map(|(node, _)| &node.name[..]).collect()
     };
     let storage = |precision, least| {
-        let mut storage = Storage::of((&pool, precision), &network, &shapes, BATCH, least);
+        let mut storage = Storage::of((&pool, precision), precision, &network, &shapes, (BATCH, least));
         // The outputs of normalisations that are left to their readers are no values.
         let plan = TrainingPlan::new(&pool, &network, BATCH).unwrap();
         for (format, _) in
@@ -286,15 +286,19 @@ fn gradients_of_two_passes_add_up_and_threads_do_not_change_a_bit() {
 
 #[test]
 fn bf16_changes_little_and_something_and_nothing_with_the_threads() {
-    // Products alone, and values in memory too.
-    for (network, least) in
-        networks().into_iter().flat_map(|network| [(network.clone(), LARGE), (network, 0)])
-    {
+    let (f32, bf16) = ((Precision::F32, LARGE), Precision::Bf16);
+    let cases = networks().into_iter().flat_map(|network| {
+        // Products alone, and values in memory too.
+        [(network.clone(), (bf16, f32)), (network, (bf16, (bf16, 0)))]
+    });
+    // Values in memory alone, in networks that have some that may be rounded.
+    let stored = [chains(), left()].map(|network| (network, (Precision::F32, (bf16, 0))));
+    for (network, rounding) in cases.chain(stored) {
         let (bytes, weights) = (pixels(&network), weights(&network));
-        let run = |threads: usize, precision: Precision| {
+        let run = |threads: usize, (products, stored): (Precision, (Precision, usize))| {
             let pool = Pool::new(threads).unwrap();
             let mut parameters = Parameters::from_weights(&network, &weights).unwrap();
-            let mut plan = TrainingPlan::with_storage(&pool, &network, BATCH, precision, least).unwrap();
+            let mut plan = TrainingPlan::with_storage(&pool, &network, BATCH, products, stored).unwrap();
             let mut gradients = Gradients::zeros(&parameters);
             let pixels = Pixels { bytes: &bytes, mean: [127.5; 3], scale: [128.0; 3] };
             let features = plan.forward(&pool, &mut parameters, pixels, SEED).to_vec();
@@ -313,8 +317,8 @@ fn bf16_changes_little_and_something_and_nothing_with_the_threads() {
             assert!(gradients.values().iter().zip(&first).all(twice));
             [features, first]
         };
-        let (exact, rounded) = (run(1, Precision::F32), run(1, Precision::Bf16));
-        assert_eq!(rounded, run(3, Precision::Bf16));
+        let (exact, rounded) = (run(1, (Precision::F32, f32)), run(1, rounding));
+        assert_eq!(rounded, run(3, rounding));
         for (exact, rounded) in exact.iter().zip(&rounded) {
             let dot = |a: &[f32], b: &[f32]| -> f64 {
                 a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
