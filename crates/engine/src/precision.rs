@@ -46,3 +46,18 @@ impl fmt::Display for Precision {
         formatter.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_rounded_by_processors_that_multiply_what_was_rounded() {
+        for isa in Isa::ALL {
+            assert_eq!(Precision::F32.of_products(isa), Precision::F32);
+            let rounded = matches!(isa, Isa::Avx512Bf16 | Isa::Amx);
+            let expected = if rounded { Precision::Bf16 } else { Precision::F32 };
+            assert_eq!(Precision::Bf16.of_products(isa), expected, "{isa}");
+        }
+    }
+}

@@ -13,7 +13,7 @@ use crate::isa::Isa;
 use crate::pool::Pool;
 use crate::precision::Precision;
 
-/// Memory for a batch's features, kept between steps.
+/// Memory for a batch's features and what is known of each sample, kept between steps.
 #[derive(Debug, Default)]
 pub(super) struct Features {
     /// As they enter the products, normalised where the loss says so, `[samples, dimension]`.
@@ -22,6 +22,11 @@ pub(super) struct Features {
     columns: Buffer,
     /// Words along the samples, `[dimension panels][cosine words][PANEL]`.
     rows: Buffer,
+    norms: Vec<f64>,
+    own: Vec<Own>,
+    by_row: Vec<u32>,
+    scales: Vec<f32>,
+    psi: Vec<f32>,
 }
 
 /// Everything about the batch that the tiles read.
@@ -30,26 +35,26 @@ pub(super) struct Batch<'a> {
     pub(super) layout: Layout,
     pub(super) labels: &'a [u32],
     /// Each sample's own centre.
-    pub(super) own: Vec<Own>,
+    pub(super) own: &'a [Own],
     /// Samples in order of the rows of their own centres.
-    by_row: Vec<u32>,
+    by_row: &'a [u32],
     pub(super) normalises_weights: bool,
     /// How other classes are made harder; none where their logits are as they are.
-    pub(super) hardness: Option<Hardness>,
+    pub(super) hardness: Option<Hardness<'a>>,
     /// Factor of each sample's logits, 0 for what fills the last panel.
-    pub(super) scales: Vec<f32>,
+    pub(super) scales: &'a [f32],
     /// Lengths of the raw features.
-    pub(super) norms: Vec<f64>,
+    pub(super) norms: &'a [f64],
     pub(super) units: &'a [f32],
     columns: &'a [u32],
     rows: &'a [u32],
 }
 
 /// CurricularFace's treatment of other classes.
-pub(super) struct Hardness {
+pub(super) struct Hardness<'a> {
     pub(super) t: f32,
     /// `psi(c_y)` of each sample, above which a cosine is hard; infinite for what fills the last panel.
-    pub(super) psi: Vec<f32>,
+    pub(super) psi: &'a [f32],
 }
 
 impl<'a> Batch<'a> {
@@ -65,27 +70,28 @@ impl<'a> Batch<'a> {
     ) -> Batch<'a> {
         let Layout { precision, samples, dimension, .. } = layout;
         let normalises_weights = loss.normalises_weights();
-        let units = memory.units.at_least(samples * dimension);
-        let norms = normalise(features, dimension, normalises_weights, units);
-        let units = &*units;
+        let Features { units, columns, rows, norms, own, by_row, scales, psi } = memory;
+        let units = units.at_least(samples * dimension);
+        normalise(features, dimension, normalises_weights, units, norms);
+        let (units, norms) = (&*units, &norms[..]);
         let (depth, isa) = (layout.direction_words(), pool.isa());
-        let columns = as_words(memory.columns.at_least(layout.sample_panels() * depth * PANEL));
-        pool.run_chunks(columns, depth * PANEL, |panel, words| {
+        let panels = as_words(columns.at_least(layout.sample_panels() * depth * PANEL));
+        pool.run_chunks_with_scratch(panels, depth * PANEL, |panel, words, scratch| {
             words.fill(0);
-            let mut row = vec![0; depth];
+            let row = as_words(scratch.at_least(depth));
             let samples = panel * PANEL..((panel + 1) * PANEL).min(samples);
             for (column, unit) in
                 units[samples.start * dimension..samples.end * dimension].chunks_exact(dimension).enumerate()
             {
-                along(precision, unit, 1.0, &mut row);
+                along(precision, unit, 1.0, row);
                 for (word, words) in row.iter().zip(words.chunks_exact_mut(PANEL)) {
                     words[column] = *word;
                 }
             }
         });
         let depth = layout.cosine_words();
-        let rows = as_words(memory.rows.at_least(layout.dimension_panels() * depth * PANEL));
-        pool.run_chunks(rows, depth * PANEL, |panel, words| {
+        let panels = as_words(rows.at_least(layout.dimension_panels() * depth * PANEL));
+        pool.run_chunks(panels, depth * PANEL, |panel, words| {
             words.fill(0);
             let columns = panel * PANEL..((panel + 1) * PANEL).min(dimension);
             let row = |sample: usize| match units.get(sample * dimension..(sample + 1) * dimension) {
@@ -99,23 +105,27 @@ impl<'a> Batch<'a> {
                 }
             }
         });
-        let own = own_centres(isa, loss, weights, layout.per_class, units, labels);
-        let mut by_row: Vec<u32> = (0..samples as u32).collect();
-        by_row.sort_by_key(|&sample| own[sample as usize].row);
+        own_centres(isa, loss, weights, layout.per_class, units, labels, own);
+        let own = &own[..];
+        by_row.clear();
+        by_row.extend(0..samples as u32);
+        by_row.sort_unstable_by_key(|&sample| (own[sample as usize].row, sample));
         let hardness = match *loss {
             Loss::CurricularFace { t, .. } => {
-                let psi = own.iter().map(|own| loss.target(own.product).psi as f32);
-                let fill = std::iter::repeat_n(f32::INFINITY, layout.padded_samples() - samples);
-                Some(Hardness { t: t as f32, psi: psi.chain(fill).collect() })
+                psi.clear();
+                psi.extend(own.iter().map(|own| loss.target(own.product).psi as f32));
+                psi.resize(layout.padded_samples(), f32::INFINITY);
+                Some(Hardness { t: t as f32, psi })
             }
             _ => None,
         };
-        let mut scales = match normalises_weights {
-            true => norms.iter().map(|&norm| scale_of(loss, norm) as f32).collect(),
-            false => vec![1.0; samples],
-        };
+        scales.clear();
+        scales.extend(norms.iter().map(|&norm| match normalises_weights {
+            true => scale_of(loss, norm) as f32,
+            false => 1.0,
+        }));
         scales.resize(layout.padded_samples(), 0.0);
-        let (columns, rows) = (words_of(memory.columns.as_slice()), words_of(memory.rows.as_slice()));
+        let (columns, rows) = (words_of(columns.as_slice()), words_of(rows.as_slice()));
         Batch {
             isa,
             layout,
@@ -175,10 +185,17 @@ fn samples_of_word(precision: Precision, index: usize) -> [usize; 2] {
     }
 }
 
-/// Writes the rows of `features`, divided by their norms where `normalises` says so, and returns the norms.
-pub(super) fn normalise(features: &[f32], dimension: usize, normalises: bool, units: &mut [f32]) -> Vec<f64> {
+/// Writes the rows of `features`, divided by their norms where `normalises` says so, and the norms.
+pub(super) fn normalise(
+    features: &[f32],
+    dimension: usize,
+    normalises: bool,
+    units: &mut [f32],
+    norms: &mut Vec<f64>,
+) {
     let rows = features.chunks_exact(dimension).zip(units.chunks_exact_mut(dimension));
-    rows.map(|(feature, unit)| {
+    norms.clear();
+    norms.extend(rows.map(|(feature, unit)| {
         let norm = norm(feature);
         let inverse = match normalises {
             false => 1.0,
@@ -189,6 +206,5 @@ pub(super) fn normalise(features: &[f32], dimension: usize, normalises: bool, un
             *unit = (f64::from(*x) * inverse) as f32;
         }
         norm
-    })
-    .collect()
+    }));
 }

@@ -231,8 +231,9 @@ impl Head {
             return loss;
         }
         let mut units = vec![0.0; features.len()];
-        let norms = batch::normalise(features, self.dimension, loss.normalises_weights(), &mut units);
-        let own = own::own_centres(pool.isa(), &loss, self.weights(), self.per_class, &units, labels);
+        let (mut norms, mut own) = (Vec::new(), Vec::new());
+        batch::normalise(features, self.dimension, loss.normalises_weights(), &mut units, &mut norms);
+        own::own_centres(pool.isa(), &loss, self.weights(), self.per_class, &units, labels, &mut own);
         // Rounding can carry a cosine past 1, which no mean of cosines may be.
         let cosines: Vec<f64> = own.iter().map(|own| own.product.clamp(-1.0, 1.0)).collect();
         loss.observe(&cosines, &norms)

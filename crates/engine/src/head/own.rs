@@ -2,6 +2,7 @@
 
 use margin::Loss;
 
+use super::MOST_SUB_CENTRES;
 use super::directions::inverse_norms;
 use crate::isa::{Isa, by_isa};
 
@@ -16,7 +17,7 @@ pub(super) struct Own {
     pub(super) product: f64,
 }
 
-/// The own centres of a batch. `units` are the features as they enter the products, `[samples, dimension]`, and
+/// Lists the own centres of a batch in `all`. `units` are the features as they enter the products, `[samples, dimension]`, and
 /// `weights` `[classes x per_class, dimension]`.
 pub(super) fn own_centres(
     isa: Isa,
@@ -25,19 +26,21 @@ pub(super) fn own_centres(
     per_class: usize,
     units: &[f32],
     labels: &[u32],
-) -> Vec<Own> {
+    all: &mut Vec<Own>,
+) {
     let dimension = units.len() / labels.len();
     let normalises = loss.normalises_weights();
-    let mut inverse = vec![1.0; per_class];
+    let mut inverse = [1.0; MOST_SUB_CENTRES];
+    let inverse = &mut inverse[..per_class];
     let own = |(unit, label): (&[f32], &u32)| {
         let first = *label as usize * per_class;
         let rows = &weights[first * dimension..][..per_class * dimension];
         if normalises {
-            let inverse = &mut inverse[..];
+            let inverse = &mut *inverse;
             by_isa!(isa, inverse_norms, (dimension: usize, rows: &[f32], inverse: &mut [f32]));
         }
         let mut nearest: Option<Own> = None;
-        for (index, (row, &inverse_norm)) in rows.chunks_exact(dimension).zip(&inverse).enumerate() {
+        for (index, (row, &inverse_norm)) in rows.chunks_exact(dimension).zip(&*inverse).enumerate() {
             let product: f64 = row.iter().zip(unit).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
             let product = product * f64::from(inverse_norm);
             if nearest.is_none_or(|nearest| product > nearest.product) {
@@ -46,7 +49,8 @@ pub(super) fn own_centres(
         }
         nearest.expect("a class has a centre")
     };
-    units.chunks_exact(dimension).zip(labels).map(own).collect()
+    all.clear();
+    all.extend(units.chunks_exact(dimension).zip(labels).map(own));
 }
 
 /// Euclidean norm in f64.

@@ -6,7 +6,7 @@ use super::batch::{Batch, Features};
 use super::gradients::{Group, Shifts, Target, walk};
 use super::layout::Layout;
 use super::sums::{GroupSums, sum_exponentials};
-use super::target::{TargetOf, targets};
+use super::target::{self, TargetOf};
 use super::{Centres, Head, HeadOutput, SHORTEST, Sample};
 use crate::buffer::Buffer;
 use crate::gemm::words::{as_words, words_of};
@@ -27,6 +27,9 @@ pub(super) struct Scratch {
     kept_largest: Buffer,
     /// Gradient of the features' directions, `[groups][dimension][padded samples]`.
     partials: Buffer,
+    targets: Vec<TargetOf>,
+    /// Their shifts, `[padded samples]`.
+    shifts: Vec<f32>,
 }
 
 pub(super) fn step(
@@ -51,8 +54,17 @@ pub(super) fn step(
     let (groups, stride) = (layout.groups(), layout.padded_samples());
     let (kept_len, kept_rows) =
         (layout.kept_tiles_of_group() * layout.kept_tile(), layout.kept_tiles_of_group() * stride);
-    let Scratch { features: memory, inverse_norms, largest, sums, kept, kept_largest, partials } =
-        &mut head.scratch;
+    let Scratch {
+        features: memory,
+        inverse_norms,
+        largest,
+        sums,
+        kept,
+        kept_largest,
+        partials,
+        targets,
+        shifts,
+    } = &mut head.scratch;
     let weights = head.weights.as_mut_slice();
     let batch = Batch::pack(pool, layout, loss, weights, features, labels, memory);
     let inverse_norms = inverse_norms.at_least(layout.classes);
@@ -85,11 +97,13 @@ pub(super) fn step(
             sum_exponentials(&batch, classes, weights, group, scratch);
         });
     }
-    let targets = targets(&batch, loss, weights, (largest, sums), d_features);
-    let mut shifts: Vec<f32> = targets.iter().map(|target| target.shift).collect();
+    target::find(&batch, loss, weights, (largest, sums), d_features, targets);
+    let targets = &targets[..];
+    shifts.clear();
+    shifts.extend(targets.iter().map(|target| target.shift));
     shifts.resize(stride, 0.0);
     {
-        let shifts = Shifts { targets: &targets, shifts: &shifts };
+        let shifts = Shifts { targets, shifts };
         let needs_centres = !matches!(centres, Centres::Keep);
         let velocity = Shared::new(head.velocity.as_mut_slice());
         let mut none: [f32; 0] = [];
@@ -126,8 +140,8 @@ pub(super) fn step(
             walk(&batch, &shifts, group, scratch);
         });
     }
-    finish(pool, &batch, loss, &targets, partials, d_features);
-    let samples: Vec<Sample> = targets.into_iter().map(|target| target.sample).collect();
+    finish(pool, &batch, loss, targets, partials, d_features);
+    let samples: Vec<Sample> = targets.iter().map(|target| target.sample).collect();
     HeadOutput { loss: samples.iter().map(|sample| sample.loss).sum::<f64>() / labels.len() as f64, samples }
 }
 

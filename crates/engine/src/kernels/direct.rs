@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use net::Shape;
+use smallvec::SmallVec;
 
 use super::activations::{Activated, Activations};
 use super::batch_norm::Parts;
@@ -24,7 +25,7 @@ struct Gather<'a> {
     step: usize,
     taps: &'a [Tap],
     /// The same taps as runs of pixels, where all of them are short.
-    runs: Vec<Run>,
+    runs: SmallVec<[Run; 9]>,
 }
 
 /// Taps of pixels that follow one another in memory.
@@ -48,8 +49,11 @@ impl<'a> Gather<'a> {
         step: usize,
         taps: &'a [Tap],
     ) -> Self {
-        let mut runs: Vec<Run> = Vec::new();
+        let mut runs: SmallVec<[Run; 9]> = SmallVec::new();
         for &tap in taps {
+            if runs.last().is_some_and(|run| run.len > SHORT) {
+                break;
+            }
             match runs.last_mut().filter(|run| run.first.down == tap.down && run.last + 1 == tap.right) {
                 Some(run) => {
                     run.last = tap.right;
@@ -331,7 +335,8 @@ pub(crate) fn input_gradient(
     }
     for phase in phases.iter().filter(|phase| !phase.taps.is_empty()) {
         let shape = Panels::new(pool.isa(), precision, phase.taps.len() * outputs, inputs);
-        let parts: Vec<usize> = phase.taps.iter().map(|tap| tap.index * inputs * outputs).collect();
+        let parts: SmallVec<[usize; 49]> =
+            phase.taps.iter().map(|tap| tap.index * inputs * outputs).collect();
         shape.pack_transposed(pool, weights, &parts, panels);
         let grid = [geometry.images, phase.height, phase.width];
         let rows = Gather::new(d_target, geometry.target, grid, 1, &phase.taps);

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use net::Shape;
+use smallvec::SmallVec;
 
 /// A convolution's sizes for a batch of images. A linear layer is one whose kernel covers its whole input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub(crate) struct Tap {
     pub(crate) right: isize,
 }
 
+/// Some taps: without an allocation those of kernels up to 7 x 7.
+pub(crate) type Taps = SmallVec<[Tap; 49]>;
+
 /// The source positions of one residue class of the stride, and the taps that reach them.
 #[derive(Clone, Debug)]
 pub(crate) struct Phase {
@@ -33,7 +37,7 @@ pub(crate) struct Phase {
     /// Positions of this class.
     pub(crate) height: usize,
     pub(crate) width: usize,
-    pub(crate) taps: Vec<Tap>,
+    pub(crate) taps: Taps,
 }
 
 #[cfg(test)]
@@ -118,7 +122,7 @@ impl Geometry {
     }
 
     /// The taps of the forward pass, on the grid of target positions with step `stride`.
-    pub(crate) fn taps(&self) -> Vec<Tap> {
+    pub(crate) fn taps(&self) -> Taps {
         let padding = self.padding as isize;
         (0..self.kernel[0] * self.kernel[1])
             .map(|index| Tap {
@@ -132,24 +136,20 @@ impl Geometry {
     /// The classes of source positions by residue of the stride. On the grid of a class, with step 1, its taps
     /// name the target positions that read a source position: source `y` is read by target
     /// `(y + padding - tap) / stride` where that is whole.
-    pub(crate) fn phases(&self) -> Vec<Phase> {
-        let along = |residue: usize, kernel: usize| -> Vec<(usize, isize)> {
-            (0..kernel)
-                .filter_map(|tap| {
-                    let position = (residue + self.padding) as isize - tap as isize;
-                    let stride = self.stride as isize;
-                    (position.rem_euclid(stride) == 0).then_some((tap, position.div_euclid(stride)))
-                })
-                .collect()
+    pub(crate) fn phases(&self) -> SmallVec<[Phase; 4]> {
+        let along = |residue: usize, kernel: usize| {
+            (0..kernel).filter_map(move |tap| {
+                let position = (residue + self.padding) as isize - tap as isize;
+                let stride = self.stride as isize;
+                (position.rem_euclid(stride) == 0).then_some((tap, position.div_euclid(stride)))
+            })
         };
-        let mut phases = Vec::new();
+        let mut phases = SmallVec::new();
         for top in 0..self.stride.min(self.source.height) {
             for left in 0..self.stride.min(self.source.width) {
-                let (rows, columns) = (along(top, self.kernel[0]), along(left, self.kernel[1]));
-                let taps = rows
-                    .iter()
-                    .flat_map(|&(row, down)| {
-                        columns.iter().map(move |&(column, right)| (row, down, column, right))
+                let taps = along(top, self.kernel[0])
+                    .flat_map(|(row, down)| {
+                        along(left, self.kernel[1]).map(move |(column, right)| (row, down, column, right))
                     })
                     .map(|(row, down, column, right)| Tap {
                         index: row * self.kernel[1] + column,

@@ -63,16 +63,31 @@ pub(super) fn required<'a>(entries: &[Entry], values: &'a [f32], node: usize, ro
     }
 }
 
-/// # Panics
-/// When the parameters were not made for this network.
-pub(super) fn assert_same_network(network: &Network, parameters: &Parameters) {
-    let expected = network.parameters();
-    let entries = parameters.entries();
-    let same = expected.len() == entries.len()
-        && expected.iter().zip(entries).all(|(parameter, entry)| {
-            parameter.name == entry.name && parameter.elements() == entry.range.len()
+/// The name of each parameter that a network has, and its elements.
+#[derive(Debug)]
+pub(super) struct Expected(Vec<(String, usize)>);
+
+impl Expected {
+    pub(super) fn of(network: &Network) -> Expected {
+        let named = network.parameters().into_iter().map(|parameter| {
+            let elements = parameter.elements();
+            (parameter.name, elements)
         });
-    assert!(same, "the parameters belong to another network than {}", network.name);
+        Expected(named.collect())
+    }
+
+    /// # Panics
+    /// When the parameters were not made for the network, which is named so.
+    pub(super) fn check(&self, network: &str, parameters: &Parameters) {
+        let entries = parameters.entries();
+        let same = self.0.len() == entries.len()
+            && self
+                .0
+                .iter()
+                .zip(entries)
+                .all(|((name, elements), entry)| *name == entry.name && *elements == entry.range.len());
+        assert!(same, "the parameters belong to another network than {network}");
+    }
 }
 
 /// Floats of partial sums that the widest reduction of the network needs.

@@ -9,7 +9,7 @@ use net::{Network, Op, Role, Shape, Source};
 
 use super::arena::{Arena, Layout, Value};
 use super::fusion::{self, Followers};
-use super::node::{self, Kind};
+use super::node::{self, Expected, Kind};
 use super::times::{self, StepTime, timed};
 use super::{Pixels, PlanError, forward_only};
 use crate::buffer::Buffer;
@@ -29,6 +29,7 @@ use storage::Storage;
 #[derive(Debug)]
 pub struct TrainingPlan {
     network: Network,
+    expected: Expected,
     batch: usize,
     precision: Precision,
     nodes: Vec<Planned>,
@@ -195,6 +196,7 @@ impl TrainingPlan {
             workspace: Buffer::zeros(workspace.max().unwrap_or(0)),
             partials: Buffer::zeros(node::partials_len(network, &shapes)),
             network: network.clone(),
+            expected: Expected::of(network),
             batch,
             precision,
             nodes,
@@ -217,7 +219,7 @@ impl TrainingPlan {
         pixels: Pixels<'_>,
         dropout_seed: u64,
     ) -> &[f32] {
-        node::assert_same_network(&self.network, parameters);
+        self.expected.check(&self.network.name, parameters);
         self.dropout_seed = dropout_seed;
         let image = self.arena.write(self.image);
         assert_eq!(pixels.bytes.len(), image.len(), "bytes of a batch of {} images", self.batch);
@@ -366,7 +368,7 @@ impl TrainingPlan {
         d_features: &[f32],
         gradients: &mut Gradients,
     ) {
-        node::assert_same_network(&self.network, parameters);
+        self.expected.check(&self.network.name, parameters);
         let Some(d_output) = self.nodes.last().and_then(|node| node.d_output) else {
             return gradients.settle();
         };
