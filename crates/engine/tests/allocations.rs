@@ -109,7 +109,7 @@ fn a_step_asks_for_no_memory() {
             let d_features = vec![0.01; BATCH * network.feature_dimension()];
             let asked = asked_by(|| {
                 plan.forward(pool, &mut parameters, pixels, 0);
-                gradients.clear(&pool);
+                gradients.clear(pool);
                 plan.backward(pool, &parameters, &d_features, &mut gradients);
                 sgd.step(pool, &mut parameters, &gradients, STEP);
             });
