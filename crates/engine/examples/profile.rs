@@ -46,7 +46,7 @@ fn main() {
         let entry = kinds.entry(&step.kind).or_insert((
             StepTime {
                 multiply_adds: 0,
-                floats: 0,
+                bytes: 0,
                 forward: Duration::ZERO,
                 backward: Duration::ZERO,
                 ..step.clone()
@@ -54,7 +54,7 @@ fn main() {
             0,
         ));
         entry.0.multiply_adds += step.multiply_adds;
-        entry.0.floats += step.floats;
+        entry.0.bytes += step.bytes;
         entry.0.forward += step.forward;
         entry.0.backward += step.backward;
         entry.1 += 1;
@@ -85,7 +85,7 @@ fn line(name: &str, step: &StepTime, count: usize) {
         "| {name} | {count} | {:.3} | {:.0} | {:.1} | {:.3} | {:.0} |",
         milliseconds(step.forward),
         rate(operations, step.forward),
-        rate(4.0 * step.floats as f64, step.forward),
+        rate(step.bytes as f64, step.forward),
         milliseconds(step.backward),
         rate(2.0 * operations, step.backward),
     );

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::isa::Isa;
 
-/// What the operands of a product are rounded to and, in training, some of what lies in memory between two steps. Sums,
+/// What the operands of a product are rounded to and, in training, some of what lies in memory between two steps (see
+/// [`Precision::of_products`]). Sums,
 /// statistics, losses and stored parameters are always f32 or wider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Precision {

@@ -62,9 +62,11 @@ fn model(path: &Path, classes: u64) -> anyhow::Result<()> {
 fn recipe(path: &Path, classes: u64) -> anyhow::Result<()> {
     let recipe = train::recipe::load(path, &[])?;
     cost(recipe.network(), recipe.recipe().run.batch as u64, classes);
+    let isa = Isa::detect();
+    let precision = recipe.recipe().run.precision.on(isa);
     terminal::say(&format!(
-        "products on this processor in {}",
-        recipe.recipe().run.precision.on(Isa::detect())
+        "trains on this processor in {precision}, products in {}",
+        precision.of_products(isa)
     ));
     Ok(())
 }

@@ -12,7 +12,8 @@ use net::Model;
 pub(crate) enum Operands {
     /// As they are
     F32,
-    /// Rounded to bf16; emulated, and slow, where the instruction set does not multiply it
+    /// Rounded to bf16. Where the instruction set does not multiply it products are emulated, and slow; in training they are
+    /// f32 there, of large activations that memory keeps in bf16
     Bf16,
     /// The fastest that the instruction set has
     Auto,

@@ -44,6 +44,11 @@ impl Layout {
         Value(self.values.len() - 1)
     }
 
+    /// Bytes of a value.
+    pub(super) fn bytes(&self, value: Value) -> usize {
+        self.values[value.0].len() * size_of::<f32>()
+    }
+
     /// Keeps `value` at least until `step`.
     pub(super) fn touch(&mut self, value: Value, step: usize) {
         let planned = &mut self.values[value.0];

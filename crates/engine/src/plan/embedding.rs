@@ -252,7 +252,7 @@ fn step_time(
     if followers.sum.is_some() {
         floats += batch * shapes[index].elements();
     }
-    StepTime::new(&node.name, kind, multiply_adds, floats)
+    StepTime::new(&node.name, kind, multiply_adds, floats * size_of::<f32>())
 }
 
 fn operation(

@@ -14,8 +14,8 @@ pub struct StepTime {
     pub kind: String,
     /// Products of a forward pass over the whole batch, without those of minimal filtering saved.
     pub multiply_adds: u64,
-    /// Floats of activations that a forward pass over the whole batch reads and writes, each counted once.
-    pub floats: u64,
+    /// Bytes of activations that a forward pass over the whole batch reads and writes, each counted once.
+    pub bytes: u64,
     /// Time of the last forward pass.
     pub forward: Duration,
     /// Time of the last backward pass; none in a plan for embedding.
@@ -23,9 +23,9 @@ pub struct StepTime {
 }
 
 impl StepTime {
-    pub(super) fn new(name: &str, kind: String, multiply_adds: u64, floats: usize) -> StepTime {
+    pub(super) fn new(name: &str, kind: String, multiply_adds: u64, bytes: usize) -> StepTime {
         let (forward, backward) = (Duration::ZERO, Duration::ZERO);
-        StepTime { name: name.to_owned(), kind, multiply_adds, floats: floats as u64, forward, backward }
+        StepTime { name: name.to_owned(), kind, multiply_adds, bytes: bytes as u64, forward, backward }
     }
 }
 

@@ -190,7 +190,7 @@ impl TrainingPlan {
                     .max(convolution::gradients_workspace_len(pool, method, &geometry))
                 },
             );
-        let times = (0..count).map(|index| step_time(network, &shapes, &nodes, batch, index)).collect();
+        let times = (0..count).map(|index| step_time(network, &layout, &nodes, index)).collect();
         Ok(TrainingPlan {
             times,
             workspace: Buffer::zeros(workspace.max().unwrap_or(0)),
@@ -548,22 +548,21 @@ impl TrainingPlan {
     }
 }
 
-fn step_time(network: &Network, shapes: &[Shape], nodes: &[Planned], batch: usize, index: usize) -> StepTime {
-    let node = &network.nodes[index];
-    let (mut kind, multiply_adds) = match nodes[index].geometry {
+fn step_time(network: &Network, layout: &Layout, nodes: &[Planned], index: usize) -> StepTime {
+    let (node, planned) = (&network.nodes[index], &nodes[index]);
+    let (mut kind, multiply_adds) = match planned.geometry {
         Some((geometry, kind)) => times::convolution(&geometry, kind),
         None => (node.op.name().to_owned(), 0),
     };
-    let inputs = node.inputs.iter().map(|&source| network.shape_of(source, shapes).elements());
-    let mut floats = batch * (inputs.sum::<usize>() + shapes[index].elements());
-    for follower in nodes[index].followers.nodes() {
+    for follower in planned.followers.nodes() {
         kind.push_str(" + ");
         kind.push_str(network.nodes[follower].op.name());
     }
-    if nodes[index].followers.sum.is_some() {
-        floats += batch * shapes[index].elements();
-    }
-    StepTime::new(&node.name, kind, multiply_adds, floats)
+    // A normalisation that is left to its reader touches nothing, and a follower is done by another step.
+    let is_idle =
+        planned.left_to.is_some() || nodes[..index].iter().any(|leader| leader.output == planned.output);
+    let touched = planned.sources.iter().chain([&planned.output]).map(|&value| layout.bytes(value));
+    StepTime::new(&node.name, kind, multiply_adds, if is_idle { 0 } else { touched.sum() })
 }
 
 /// The convolution to which the normalisation `index` is left with its rectifier: their only reader, if it can apply them

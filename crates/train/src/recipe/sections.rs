@@ -365,8 +365,8 @@ pub struct Run {
     pub batch: usize,
     /// Worker threads; 0, one for each processor, unless said. Results do not depend on it.
     pub threads: usize,
-    /// Arithmetic of the products of network and head, and in bf16 also what large activations and their gradients
-    /// around convolutions of 1 x 1 and depthwise ones are kept in; `auto` unless said. On LFW View 1 three seeds reach 93.0, 93.9
+    /// Arithmetic of the products of network and head, where the processor multiplies it, and in bf16 also what large
+    /// activations and their gradients around convolutions of 1 x 1 and depthwise ones are kept in; `auto` unless said. On LFW View 1 three seeds reach 93.0, 93.9
     /// and 93.5 % in bf16 and 93.5, 93.3 and 94.1 % in f32 (`recipes/lfw-view1.toml`).
     pub precision: Precision,
     /// What to start from in place of fresh weights: a model file, or a run directory, whose newest checkpoint also has
@@ -397,7 +397,8 @@ impl Default for Run {
 pub enum Precision {
     /// 32-bit floating point everywhere.
     F32,
-    /// Operands of products rounded to bfloat16, with 32-bit sums, activations, weights and state.
+    /// Operands of products, where the processor multiplies that, and large activations rounded to bfloat16, with 32-bit
+    /// sums, weights and state.
     Bf16,
     /// `bf16` where the processor has it, else `f32`; a run keeps to what it began with.
     Auto,

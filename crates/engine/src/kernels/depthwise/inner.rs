@@ -3,8 +3,9 @@
 
 use std::ops::Range;
 
+use super::lines;
 use super::rows::Window;
-use crate::gemm::{Store, Vector};
+use crate::gemm::{Lines, Store, Vector};
 
 /// The most taps that are kept in registers.
 const MOST: usize = 9;
@@ -12,17 +13,17 @@ const MOST: usize = 9;
 /// Neighbouring grid positions of a row, and what each tap meets there.
 pub(super) struct Inner {
     pub(super) xs: Range<usize>,
-    taps: [Met; MOST],
+    pub(super) taps: [Met; MOST],
     count: usize,
 }
 
 /// A tap in a row.
-#[derive(Clone, Copy, Default, Debug)]
-struct Met {
+#[derive(Clone, Copy, Default)]
+pub(super) struct Met {
     /// First float of the pixel that it meets from the first position.
-    source: usize,
+    pub(super) source: usize,
     /// First float of its weights.
-    weights: usize,
+    pub(super) weights: usize,
 }
 
 /// Calls `$body::<V, K>` for the number of taps; [`Inner::of`] leaves the other numbers to its caller.
@@ -67,13 +68,9 @@ impl Inner {
             let pixel = window.pixel(image, y, inner.xs.start, tap)?;
             *met = Met { source: pixel * window.channels, weights: tap.index * window.channels };
         }
-        if inner.count == 9 {
-            // From left to right.
-            inner
-                .taps
-                .chunks_mut(3)
-                .filter(|line| line[0].source > line[2].source)
-                .for_each(<[Met]>::reverse);
+        // Lines from left to right; those of a gradient come the other way.
+        if inner.count == MOST && inner.taps[0].source > inner.taps[1].source {
+            inner.taps.chunks_mut(lines::TAPS).for_each(<[Met]>::reverse);
         }
         Some(inner)
     }
@@ -97,10 +94,10 @@ impl Inner {
         assert!(target.len() >= ((self.xs.len() - 1) * spacing + 1) * window.channels, "row of {window:?}");
         // SAFETY: the caller promises the instruction set; the reach of every tap was checked.
         unsafe {
-            match self.lines(window) {
-                Some(1) => forward_lines::<V>(self, window, weights, spacing, target, store),
-                _ => by_count!(self.count, forward::<V>(self, window, weights, spacing, target, store)),
+            if self.in_lines(window) {
+                return lines::forward::<V>(self, window, weights, spacing, target, store);
             }
+            by_count!(self.count, forward::<V>(self, window, weights, spacing, target, store));
         }
     }
 
@@ -115,19 +112,36 @@ impl Inner {
         let d_target = &d_target[self.xs.start * window.channels..self.xs.end * window.channels];
         // SAFETY: the caller promises the instruction set; the reach of every tap was checked.
         unsafe {
-            match self.lines(window) {
-                Some(1) => weights_lines::<V>(self, window, d_target, sums),
-                _ => by_count!(self.count, weights::<V>(self, window, d_target, sums)),
+            if self.in_lines(window) {
+                return lines::weights::<V>(self, window, d_target, sums);
             }
+            by_count!(self.count, weights::<V>(self, window, d_target, sums));
         }
     }
 
-    /// The step, if the taps are three times three neighbours in a row.
+    /// Whether the taps are three times three neighbours in a row, as those of neighbouring positions are then too: with a
+    /// stride less is shared than it costs.
     #[inline(always)]
-    fn lines(&self, window: &Window<'_>) -> Option<usize> {
+    fn in_lines(&self, window: &Window<'_>) -> bool {
         let follow =
             |taps: &[Met]| taps.windows(2).all(|pair| pair[1].source == pair[0].source + window.channels);
-        (self.count == 9 && self.taps.chunks(3).all(follow)).then_some(window.step)
+        self.count == MOST && window.step == 1 && self.taps.chunks(lines::TAPS).all(follow)
+    }
+
+    /// What the first tap of each line meets from the first position, from `channel` on.
+    #[inline(always)]
+    pub(super) fn lines(&self, window: &Window<'_>, channel: usize) -> [*const f32; lines::TAPS] {
+        let mut starts = [window.source.values.as_ptr(); lines::TAPS];
+        for (start, line) in starts.iter_mut().zip(self.taps.chunks(lines::TAPS)) {
+            *start = start.wrapping_add(line[0].source + channel);
+        }
+        starts
+    }
+
+    /// What the row fetches ahead, a step for each vector of `lanes` of each inner position.
+    #[inline(always)]
+    pub(super) fn fetches(&self, window: &Window<'_>, lanes: usize) -> [Lines; 2] {
+        window.fetches(self.xs.len() * window.channels / lanes)
     }
 
     /// # Panics
@@ -158,7 +172,7 @@ unsafe fn forward<V: Vector, const K: usize>(
     store: Store,
 ) {
     let channels = window.channels;
-    let mut ahead = window.fetches(inner.xs.len() * channels / V::LANES);
+    let mut ahead = inner.fetches(window, V::LANES);
     for channel in (0..channels).step_by(V::LANES) {
         // SAFETY: the caller's promise.
         unsafe {
@@ -195,7 +209,7 @@ unsafe fn weights<V: Vector, const K: usize>(
     sums: &mut [f32],
 ) {
     let channels = window.channels;
-    let mut ahead = window.fetches(inner.xs.len() * channels / V::LANES);
+    let mut ahead = inner.fetches(window, V::LANES);
     for channel in (0..channels).step_by(V::LANES) {
         // SAFETY: the caller's promise.
         unsafe {
@@ -215,139 +229,6 @@ unsafe fn weights<V: Vector, const K: usize>(
             }
             for (total, place) in totals.into_iter().zip(places) {
                 total.store(place);
-            }
-        }
-    }
-}
-
-/// Positions that share what they load.
-const TOGETHER: usize = 4;
-
-/// As [`forward`] for three lines of three taps that are neighbours.
-///
-/// # Safety
-/// As [`forward`].
-#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
-#[inline(always)]
-unsafe fn forward_lines<V: Vector>(
-    inner: &Inner,
-    window: &Window<'_>,
-    weights: &[f32],
-    spacing: usize,
-    target: &mut [f32],
-    store: Store,
-) {
-    let channels = window.channels;
-    let count = inner.xs.len();
-    let mut ahead = window.fetches((count * channels / V::LANES).div_ceil(2));
-    for channel in (0..channels).step_by(V::LANES) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut held = [V::splat(0.0); 9];
-            for (held, tap) in held.iter_mut().zip(&inner.taps) {
-                *held = V::load(weights.as_ptr().add(tap.weights + channel));
-            }
-            let lines: [*const f32; 3] = std::array::from_fn(|line| {
-                window.source.values.as_ptr().add(inner.taps[3 * line].source + channel)
-            });
-            let target = target.as_mut_ptr().add(channel);
-            let mut x = 0;
-            while x + TOGETHER <= count {
-                ahead.iter_mut().for_each(|lines| lines.fetch::<V>());
-                ahead.iter_mut().for_each(|lines| lines.fetch::<V>());
-                let target = target.add(x * spacing * channels);
-                let mut sums: [V; TOGETHER] = match store {
-                    Store::Replace => [V::splat(0.0); TOGETHER],
-                    Store::Add => {
-                        std::array::from_fn(|place| V::load(target.add(place * spacing * channels)))
-                    }
-                };
-                for (line, source) in lines.iter().enumerate() {
-                    let source = source.add(x * channels);
-                    for pixel in 0..(TOGETHER - 1) + 3 {
-                        let value = V::load(source.add(pixel * channels));
-                        for (place, sum) in sums.iter_mut().enumerate() {
-                            if pixel >= place && pixel < place + 3 {
-                                *sum = value.multiply_add(held[3 * line + pixel - place], *sum);
-                            }
-                        }
-                    }
-                }
-                for (place, sum) in sums.into_iter().enumerate() {
-                    sum.store(target.add(place * spacing * channels));
-                }
-                x += TOGETHER;
-            }
-            for x in x..count {
-                let target = target.add(x * spacing * channels);
-                let mut sum = match store {
-                    Store::Replace => V::splat(0.0),
-                    Store::Add => V::load(target),
-                };
-                for (line, source) in lines.iter().enumerate() {
-                    for tap in 0..3 {
-                        let value = V::load(source.add((x + tap) * channels));
-                        sum = value.multiply_add(held[3 * line + tap], sum);
-                    }
-                }
-                sum.store(target);
-            }
-        }
-    }
-}
-
-/// As [`weights`] for three lines of three taps that are neighbours.
-///
-/// # Safety
-/// As [`weights`].
-#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
-#[inline(always)]
-unsafe fn weights_lines<V: Vector>(inner: &Inner, window: &Window<'_>, d_target: &[f32], sums: &mut [f32]) {
-    let channels = window.channels;
-    let count = inner.xs.len();
-    let mut ahead = window.fetches((count * channels / V::LANES).div_ceil(2));
-    for channel in (0..channels).step_by(V::LANES) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut totals = [V::splat(0.0); 9];
-            for (total, tap) in totals.iter_mut().zip(&inner.taps) {
-                *total = V::load(sums.as_ptr().add(tap.weights + channel));
-            }
-            let lines: [*const f32; 3] = std::array::from_fn(|line| {
-                window.source.values.as_ptr().add(inner.taps[3 * line].source + channel)
-            });
-            let d_target = d_target.as_ptr().add(channel);
-            let mut x = 0;
-            while x + TOGETHER <= count {
-                ahead.iter_mut().for_each(|lines| lines.fetch::<V>());
-                ahead.iter_mut().for_each(|lines| lines.fetch::<V>());
-                let gradients: [V; TOGETHER] =
-                    std::array::from_fn(|place| V::load(d_target.add((x + place) * channels)));
-                for (line, source) in lines.iter().enumerate() {
-                    let source = source.add(x * channels);
-                    for pixel in 0..(TOGETHER - 1) + 3 {
-                        let value = V::load(source.add(pixel * channels));
-                        for (place, gradient) in gradients.into_iter().enumerate() {
-                            if pixel >= place && pixel < place + 3 {
-                                let total = &mut totals[3 * line + pixel - place];
-                                *total = value.multiply_add(gradient, *total);
-                            }
-                        }
-                    }
-                }
-                x += TOGETHER;
-            }
-            for x in x..count {
-                let gradient = V::load(d_target.add(x * channels));
-                for (line, source) in lines.iter().enumerate() {
-                    for tap in 0..3 {
-                        let value = V::load(source.add((x + tap) * channels));
-                        totals[3 * line + tap] = value.multiply_add(gradient, totals[3 * line + tap]);
-                    }
-                }
-            }
-            for (total, tap) in totals.into_iter().zip(&inner.taps) {
-                total.store(sums.as_mut_ptr().add(tap.weights + channel));
             }
         }
     }

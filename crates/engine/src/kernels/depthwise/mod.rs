@@ -2,6 +2,7 @@
 
 mod band;
 mod inner;
+mod lines;
 mod rows;
 
 use band::{Band, View};

@@ -1,0 +1,185 @@
+//! Kernels of 3 x 3 with stride 1 at the inner positions of a row: neighbours share what they load.
+
+use super::inner::Inner;
+use super::rows::Window;
+use crate::gemm::{Lines, Store, Vector};
+
+/// Taps of a line, and lines of a kernel.
+pub(super) const TAPS: usize = 3;
+/// Positions that share what they load.
+const TOGETHER: usize = 4;
+
+/// A vector of channels of a row's inner positions.
+struct Row {
+    /// What the first tap of each line meets from the first position.
+    lines: [*const f32; TAPS],
+    channels: usize,
+    ahead: [Lines; 2],
+}
+
+impl Row {
+    /// Calls `at` with each tap, the place among `N` positions from `x` on that meets a pixel by it, and that pixel; all
+    /// places of a pixel after another.
+    ///
+    /// # Safety
+    /// The processor has `V`'s instruction set, and the positions are inner ones.
+    #[expect(unsafe_code, reason = "loads whole vectors")]
+    #[inline(always)]
+    unsafe fn each_product<V: Vector, const N: usize>(
+        &mut self,
+        x: usize,
+        mut at: impl FnMut(usize, usize, V),
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            for _ in 0..N {
+                self.ahead.iter_mut().for_each(|lines| lines.fetch::<V>());
+            }
+            for (line, source) in self.lines.iter().enumerate() {
+                for pixel in 0..N + TAPS - 1 {
+                    let value = V::load(source.add((x + pixel) * self.channels));
+                    for place in 0..N {
+                        if pixel >= place && pixel < place + TAPS {
+                            at(TAPS * line + pixel - place, place, value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Calls `$body::<V, N>` with each position from which on it takes `N`: some together, those that are left alone.
+macro_rules! by_positions {
+    ($count:expr, $body:ident::<$vector:ident>($($argument:expr),*)) => {{
+        let mut x = 0;
+        while x + TOGETHER <= $count {
+            $body::<$vector, TOGETHER>(x, $($argument),*);
+            x += TOGETHER;
+        }
+        for x in x..$count {
+            $body::<$vector, 1>(x, $($argument),*);
+        }
+    }};
+}
+
+/// As [`super::inner`]'s, for taps in lines.
+///
+/// # Safety
+/// The processor has `V`'s instruction set; the taps of `inner` lie in lines and reach into `window` and `weights`, and
+/// `target` has its positions.
+#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
+#[inline(always)]
+pub(super) unsafe fn forward<V: Vector>(
+    inner: &Inner,
+    window: &Window<'_>,
+    weights: &[f32],
+    spacing: usize,
+    target: &mut [f32],
+    store: Store,
+) {
+    let spacing = spacing * window.channels;
+    let mut row = Row {
+        lines: [std::ptr::null(); TAPS],
+        channels: window.channels,
+        ahead: inner.fetches(window, V::LANES),
+    };
+    for channel in (0..window.channels).step_by(V::LANES) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut held = [V::splat(0.0); TAPS * TAPS];
+            for (held, tap) in held.iter_mut().zip(&inner.taps) {
+                *held = V::load(weights.as_ptr().add(tap.weights + channel));
+            }
+            row.lines = inner.lines(window, channel);
+            let target = target.as_mut_ptr().add(channel);
+            by_positions!(inner.xs.len(), sum_positions::<V>(&mut row, &held, target, spacing, store));
+        }
+    }
+}
+
+/// # Safety
+/// As [`forward`].
+#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn sum_positions<V: Vector, const N: usize>(
+    x: usize,
+    row: &mut Row,
+    weights: &[V; TAPS * TAPS],
+    target: *mut f32,
+    spacing: usize,
+    store: Store,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let target = target.add(x * spacing);
+        let mut sums = [V::splat(0.0); N];
+        if store == Store::Add {
+            for (place, sum) in sums.iter_mut().enumerate() {
+                *sum = V::load(target.add(place * spacing));
+            }
+        }
+        row.each_product::<V, N>(x, |tap, place, value| {
+            sums[place] = value.multiply_add(weights[tap], sums[place]);
+        });
+        for (place, sum) in sums.into_iter().enumerate() {
+            sum.store(target.add(place * spacing));
+        }
+    }
+}
+
+/// As [`forward`] for `sums` in place of weights, and `d_target` has the positions.
+///
+/// # Safety
+/// As [`forward`].
+#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
+#[inline(always)]
+pub(super) unsafe fn weights<V: Vector>(
+    inner: &Inner,
+    window: &Window<'_>,
+    d_target: &[f32],
+    sums: &mut [f32],
+) {
+    let mut row = Row {
+        lines: [std::ptr::null(); TAPS],
+        channels: window.channels,
+        ahead: inner.fetches(window, V::LANES),
+    };
+    for channel in (0..window.channels).step_by(V::LANES) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut totals = [V::splat(0.0); TAPS * TAPS];
+            for (total, tap) in totals.iter_mut().zip(&inner.taps) {
+                *total = V::load(sums.as_ptr().add(tap.weights + channel));
+            }
+            row.lines = inner.lines(window, channel);
+            let d_target = d_target.as_ptr().add(channel);
+            by_positions!(inner.xs.len(), add_positions::<V>(&mut row, d_target, &mut totals));
+            for (total, tap) in totals.into_iter().zip(&inner.taps) {
+                total.store(sums.as_mut_ptr().add(tap.weights + channel));
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`weights`].
+#[expect(unsafe_code, reason = "computes whole vectors; tested against plain loops")]
+#[inline(always)]
+unsafe fn add_positions<V: Vector, const N: usize>(
+    x: usize,
+    row: &mut Row,
+    d_target: *const f32,
+    totals: &mut [V; TAPS * TAPS],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut gradients = [V::splat(0.0); N];
+        for (place, gradient) in gradients.iter_mut().enumerate() {
+            *gradient = V::load(d_target.add((x + place) * row.channels));
+        }
+        row.each_product::<V, N>(x, |tap, place, value| {
+            totals[tap] = value.multiply_add(gradients[place], totals[tap]);
+        });
+    }
+}
