@@ -292,6 +292,8 @@ mod tests {
                 (1, 8, 12, 32, [3, 3], 2, 1),
                 (1, 5, 6, 64, [2, 2], 1, 0),
                 (2, 6, 6, 70, [6, 5], 1, 0),
+                // Each phase of its gradient has three lines of three taps, two positions apart.
+                (2, 9, 14, 32, [6, 6], 2, 2),
                 // Large enough to go past the caches.
                 (65, 32, 32, 16, [3, 3], 1, 1),
             ] {
