@@ -158,8 +158,8 @@ mod kernels {
     /// Steps in depth before which the left side is fetched.
     const AHEAD: usize = 16;
 
-    /// A left side whose rows are `A_ROW` floats apart for [`BLOCK`] steps in depth, which `a_block` floats further are
-    /// followed by the next.
+    /// A left side whose rows are `a_row` floats apart for [`BLOCK`] steps in depth, which `a_block` floats further are
+    /// followed by the next, fetched meanwhile if that is asked.
     ///
     /// # Safety
     /// The processor has `V`'s instruction set, and the pointers of `tile` reach as far as its sizes say.
@@ -167,6 +167,7 @@ mod kernels {
     unsafe fn multiply_blocks<V: Vector, F: Format<V>, const ROWS: usize, const VECTORS: usize>(
         tile: &Tile,
         [a_row, a_block]: [usize; 2],
+        fetches: bool,
     ) {
         // SAFETY: in this whole function by the caller's promise: A holds ROWS x depth floats in the stated
         // layout, B depth x width, and each row of C width floats.
@@ -176,7 +177,7 @@ mod kernels {
             let mut far = tile.far;
             for _ in 0..tile.depth / BLOCK {
                 for k in 0..BLOCK {
-                    if k < ROWS && a_row == BLOCK {
+                    if fetches && k < ROWS {
                         V::prefetch(a.wrapping_add(a_block + k * a_row));
                     }
                     if k % STEPS == STEPS - 1 {
@@ -191,40 +192,6 @@ mod kernels {
                 b = b.add(BLOCK * VECTORS * V::LANES);
             }
             for k in 0..tile.depth % BLOCK {
-                step::<V, F, ROWS, VECTORS>((a.add(k), a_row), b.add(k * VECTORS * V::LANES), &mut sums);
-            }
-            write(tile, &sums);
-        }
-    }
-
-    /// A left side whose rows are `a_row` floats apart.
-    ///
-    /// # Safety
-    /// As [`multiply_blocks`].
-    #[inline(always)]
-    unsafe fn multiply_rows<V: Vector, F: Format<V>, const ROWS: usize, const VECTORS: usize>(
-        tile: &Tile,
-        a_row: usize,
-    ) {
-        // SAFETY: as in `multiply_blocks`.
-        unsafe {
-            let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
-            let (mut a, mut b, (mut ahead, step_ahead)) = (tile.a, tile.b, tile.ahead);
-            let mut far = tile.far;
-            for _ in 0..tile.depth / STEPS {
-                for k in 0..STEPS {
-                    if k == STEPS - 1 {
-                        far.fetch::<V>();
-                    } else {
-                        V::prefetch(ahead);
-                    }
-                    ahead = ahead.wrapping_add(step_ahead);
-                    step::<V, F, ROWS, VECTORS>((a.add(k), a_row), b.add(k * VECTORS * V::LANES), &mut sums);
-                }
-                a = a.add(STEPS);
-                b = b.add(STEPS * VECTORS * V::LANES);
-            }
-            for k in 0..tile.depth % STEPS {
                 step::<V, F, ROWS, VECTORS>((a.add(k), a_row), b.add(k * VECTORS * V::LANES), &mut sums);
             }
             write(tile, &sums);
@@ -321,10 +288,14 @@ mod kernels {
         // SAFETY: the same promise is passed on.
         unsafe {
             match tile.layout {
-                Layout::RowMajor => multiply_blocks::<V, F, ROWS, VECTORS>(tile, [A_STRIDE, BLOCK]),
-                Layout::Rows { stride } => multiply_rows::<V, F, ROWS, VECTORS>(tile, stride),
+                Layout::RowMajor => multiply_blocks::<V, F, ROWS, VECTORS>(tile, [A_STRIDE, BLOCK], false),
+                Layout::Rows { stride } => {
+                    multiply_blocks::<V, F, ROWS, VECTORS>(tile, [stride, BLOCK], false);
+                }
                 Layout::DepthMajor { stride } => multiply_depths::<V, F, ROWS, VECTORS>(tile, stride),
-                Layout::Blocked { stride } => multiply_blocks::<V, F, ROWS, VECTORS>(tile, [BLOCK, stride]),
+                Layout::Blocked { stride } => {
+                    multiply_blocks::<V, F, ROWS, VECTORS>(tile, [BLOCK, stride], true);
+                }
             }
         }
     }

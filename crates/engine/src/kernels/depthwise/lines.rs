@@ -18,6 +18,11 @@ struct Row {
 }
 
 impl Row {
+    fn new<V: Vector>(inner: &Inner, window: &Window<'_>) -> Row {
+        let ahead = inner.fetches(window, V::LANES);
+        Row { lines: inner.lines(window, 0), channels: window.channels, ahead }
+    }
+
     /// Calls `at` with each tap, the place among `N` positions from `x` on that meets a pixel by it, and that pixel; all
     /// places of a pixel after another.
     ///
@@ -79,11 +84,7 @@ pub(super) unsafe fn forward<V: Vector>(
     store: Store,
 ) {
     let spacing = spacing * window.channels;
-    let mut row = Row {
-        lines: [std::ptr::null(); TAPS],
-        channels: window.channels,
-        ahead: inner.fetches(window, V::LANES),
-    };
+    let mut row = Row::new::<V>(inner, window);
     for channel in (0..window.channels).step_by(V::LANES) {
         // SAFETY: the caller's promise.
         unsafe {
@@ -140,11 +141,7 @@ pub(super) unsafe fn weights<V: Vector>(
     d_target: &[f32],
     sums: &mut [f32],
 ) {
-    let mut row = Row {
-        lines: [std::ptr::null(); TAPS],
-        channels: window.channels,
-        ahead: inner.fetches(window, V::LANES),
-    };
+    let mut row = Row::new::<V>(inner, window);
     for channel in (0..window.channels).step_by(V::LANES) {
         // SAFETY: the caller's promise.
         unsafe {
