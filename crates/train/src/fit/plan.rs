@@ -207,6 +207,8 @@ impl Plan {
 
 fn card(checked: &CheckedRecipe, store: &Store) -> Card {
     let (network, recipe, catalogue) = (checked.network(), checked.recipe(), store.catalogue());
+    let isa = engine::Isa::detect();
+    let precision = recipe.run.precision.on(isa);
     let given = checked
         .loss()
         .parameters()
@@ -237,9 +239,12 @@ fn card(checked: &CheckedRecipe, store: &Store) -> Card {
         }),
         calibration: None,
         licence: None,
-        notes: match recipe.run.precision.on(engine::Isa::detect()) {
-            engine::Precision::F32 => String::new(),
-            engine::Precision::Bf16 => {
+        notes: match (precision, precision.of_products(isa)) {
+            (engine::Precision::F32, _) => String::new(),
+            (engine::Precision::Bf16, engine::Precision::F32) => {
+                "trained with some activations rounded to bf16".to_owned()
+            }
+            (engine::Precision::Bf16, engine::Precision::Bf16) => {
                 "trained with the operands of products, and some activations, rounded to bf16".to_owned()
             }
         },

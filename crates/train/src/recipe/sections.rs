@@ -400,7 +400,7 @@ pub enum Precision {
     /// Operands of products, where the processor multiplies that, and large activations rounded to bfloat16, with 32-bit
     /// sums, weights and state.
     Bf16,
-    /// `bf16` where the processor has it, else `f32`; a run keeps to what it began with.
+    /// `bf16` where the processor multiplies it, else `f32`; a run keeps to what it began with.
     Auto,
 }
 
