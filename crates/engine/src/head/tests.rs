@@ -567,3 +567,22 @@ fn a_feature_that_is_not_a_number_shows_in_its_loss_and_gradient() {
         }
     }
 }
+
+#[test]
+fn nothing_of_one_batch_is_left_in_the_next() {
+    let pool = Pool::new(2).unwrap();
+    // More samples first, with norms and labels of their own, then fewer.
+    let (before, case) =
+        (Case::new(40, 30, 8).with_norms(5.0, 20.0), Case::new(7, 30, 8).with_norms(0.5, 4.0));
+    for loss in family() {
+        let mut head = case.head();
+        let step = |head: &mut Head, case: &Case| {
+            let mut d_features = vec![0.0; case.features.len()];
+            let output =
+                head.step(&pool, &loss, &case.features, &case.labels, &mut d_features, Centres::Keep);
+            (output, d_features)
+        };
+        step(&mut head, &before);
+        assert_eq!(step(&mut head, &case), step(&mut case.head(), &case), "{loss:?}");
+    }
+}

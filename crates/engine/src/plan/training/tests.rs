@@ -341,3 +341,19 @@ fn what_the_engine_cannot_run_is_refused_by_name() {
     let error = TrainingPlan::new(&pool, &norm, 1).unwrap_err();
     assert_eq!(error, PlanError::BatchOfOne { node: "norm".to_owned(), batch: 1 });
 }
+
+#[test]
+#[should_panic(expected = "another network")]
+fn parameters_of_equal_sizes_but_other_names_are_refused() {
+    let of = |name| {
+        network(&[
+            ("convolution", convolution(4, 2, 1, true), &["image"]),
+            (name, linear(3), &["convolution"]),
+        ])
+    };
+    let (pool, other) = (Pool::new(1).unwrap(), of("other"));
+    let mut parameters = Parameters::from_weights(&other, &weights(&other)).unwrap();
+    let mut plan = TrainingPlan::new(&pool, &of("fc"), BATCH).unwrap();
+    let bytes = pixels(&other);
+    plan.forward(&pool, &mut parameters, Pixels { bytes: &bytes, mean: [127.5; 3], scale: [128.0; 3] }, SEED);
+}
