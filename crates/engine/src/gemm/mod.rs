@@ -189,7 +189,8 @@ pub(crate) const fn packed_rows_len(isa: Isa, precision: Precision) -> usize {
     row_block(isa, precision) * A_STRIDE
 }
 
-/// One task of a [`product`]: some rows, at most a block, times some of the panels. `packed` is [`packed_rows_len`] floats.
+/// One task of a [`product`]: some rows, at most a block, times some of the panels. `packed` is [`packed_rows_len`]
+/// floats.
 #[expect(clippy::too_many_arguments, reason = "a product has this many operands")]
 pub(crate) fn product_rows(
     rows: &impl Rows,

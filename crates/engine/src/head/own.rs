@@ -17,8 +17,8 @@ pub(super) struct Own {
     pub(super) product: f64,
 }
 
-/// Lists the own centres of a batch in `all`. `units` are the features as they enter the products, `[samples, dimension]`, and
-/// `weights` `[classes x per_class, dimension]`.
+/// Lists the own centres of a batch in `all`. `units` are the features as they enter the products,
+/// `[samples, dimension]`, and `weights` `[classes x per_class, dimension]`.
 pub(super) fn own_centres(
     isa: Isa,
     loss: &Loss,

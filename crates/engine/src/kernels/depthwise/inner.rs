@@ -128,16 +128,6 @@ impl Inner {
         self.count == MOST && window.step == 1 && self.taps.chunks(lines::TAPS).all(follow)
     }
 
-    /// What the first tap of each line meets from the first position, from `channel` on.
-    #[inline(always)]
-    pub(super) fn lines(&self, window: &Window<'_>, channel: usize) -> [*const f32; lines::TAPS] {
-        let mut starts = [window.source.values.as_ptr(); lines::TAPS];
-        for (start, line) in starts.iter_mut().zip(self.taps.chunks(lines::TAPS)) {
-            *start = start.wrapping_add(line[0].source + channel);
-        }
-        starts
-    }
-
     /// What the row fetches ahead, a step for each vector of `lanes` of each inner position.
     #[inline(always)]
     pub(super) fn fetches(&self, window: &Window<'_>, lanes: usize) -> [Lines; 2] {

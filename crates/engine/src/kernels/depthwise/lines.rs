@@ -9,9 +9,9 @@ pub(super) const TAPS: usize = 3;
 /// Positions that share what they load.
 const TOGETHER: usize = 4;
 
-/// A vector of channels of a row's inner positions.
+/// A row's inner positions, one vector of channels after another.
 struct Row {
-    /// What the first tap of each line meets from the first position.
+    /// What the first tap of each line meets from the first position in these channels.
     lines: [*const f32; TAPS],
     channels: usize,
     ahead: [Lines; 2],
@@ -20,7 +20,13 @@ struct Row {
 impl Row {
     fn new<V: Vector>(inner: &Inner, window: &Window<'_>) -> Row {
         let ahead = inner.fetches(window, V::LANES);
-        Row { lines: inner.lines(window, 0), channels: window.channels, ahead }
+        let first = |line: usize| window.source.values[inner.taps[TAPS * line].source..].as_ptr();
+        Row { lines: [0, 1, 2].map(first), channels: window.channels, ahead }
+    }
+
+    /// Goes on to the next channels.
+    fn advance<V: Vector>(&mut self) {
+        self.lines = self.lines.map(|line| line.wrapping_add(V::LANES));
     }
 
     /// Calls `at` with each tap, the place among `N` positions from `x` on that meets a pixel by it, and that pixel; all
@@ -68,6 +74,23 @@ macro_rules! by_positions {
     }};
 }
 
+/// A vector of each tap's weights, or of the sums of their gradients, from `channel` on.
+///
+/// # Safety
+/// As [`forward`].
+#[expect(unsafe_code, reason = "loads whole vectors")]
+#[inline(always)]
+unsafe fn each_tap<V: Vector>(inner: &Inner, weights: &[f32], channel: usize) -> [V; TAPS * TAPS] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut vectors = [V::splat(0.0); TAPS * TAPS];
+        for (vector, tap) in vectors.iter_mut().zip(&inner.taps) {
+            *vector = V::load(weights.as_ptr().add(tap.weights + channel));
+        }
+        vectors
+    }
+}
+
 /// As [`super::inner`]'s, for taps in lines.
 ///
 /// # Safety
@@ -88,13 +111,10 @@ pub(super) unsafe fn forward<V: Vector>(
     for channel in (0..window.channels).step_by(V::LANES) {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut held = [V::splat(0.0); TAPS * TAPS];
-            for (held, tap) in held.iter_mut().zip(&inner.taps) {
-                *held = V::load(weights.as_ptr().add(tap.weights + channel));
-            }
-            row.lines = inner.lines(window, channel);
+            let held = each_tap::<V>(inner, weights, channel);
             let target = target.as_mut_ptr().add(channel);
             by_positions!(inner.xs.len(), sum_positions::<V>(&mut row, &held, target, spacing, store));
+            row.advance::<V>();
         }
     }
 }
@@ -145,16 +165,13 @@ pub(super) unsafe fn weights<V: Vector>(
     for channel in (0..window.channels).step_by(V::LANES) {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut totals = [V::splat(0.0); TAPS * TAPS];
-            for (total, tap) in totals.iter_mut().zip(&inner.taps) {
-                *total = V::load(sums.as_ptr().add(tap.weights + channel));
-            }
-            row.lines = inner.lines(window, channel);
+            let mut totals = each_tap::<V>(inner, sums, channel);
             let d_target = d_target.as_ptr().add(channel);
             by_positions!(inner.xs.len(), add_positions::<V>(&mut row, d_target, &mut totals));
             for (total, tap) in totals.into_iter().zip(&inner.taps) {
                 total.store(sums.as_mut_ptr().add(tap.weights + channel));
             }
+            row.advance::<V>();
         }
     }
 }

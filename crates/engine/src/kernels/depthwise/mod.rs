@@ -5,12 +5,12 @@ mod inner;
 mod lines;
 mod rows;
 
-use band::{Band, View};
-use rows::{Window, forward_row, weight_row};
-
 use std::ops::Range;
 
 use net::Shape;
+
+use band::{Band, View};
+use rows::{Window, forward_row, weight_row};
 
 use super::activations::{Activations, OutputGradient};
 use super::batch_norm::{PartMoments, Parts};
@@ -275,7 +275,6 @@ mod tests {
     use crate::kernels::batch_norm::{Pending, Rectified};
     use crate::kernels::reference;
     use crate::testing::{Numbers, assert_close, halves, wide};
-    use net::Shape;
 
     #[test]
     fn every_instruction_set_agrees_with_the_plain_loops_in_all_three_directions() {
