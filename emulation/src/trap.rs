@@ -1,0 +1,111 @@
+//! Signals of instructions that the processor refused.
+
+use std::io;
+use std::ptr;
+
+use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic};
+
+use crate::context::Context;
+use crate::{fail, features, pairs, tiles};
+
+/// Bytes of the longest instruction, and of a page.
+const LONGEST: usize = 15;
+const PAGE: usize = 4096;
+const CPUID: [u8; 2] = [0x0f, 0xa2];
+
+type Handler = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
+
+/// Installs the handlers.
+pub(crate) fn catch() -> io::Result<()> {
+    for (signal, handler) in [(libc::SIGILL, refused as Handler), (libc::SIGSEGV, faulted as Handler)] {
+        // SAFETY: zeros are a valid action, and the handlers have the signature of SA_SIGINFO.
+        let result = unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handler as usize;
+            action.sa_flags = libc::SA_SIGINFO;
+            libc::sigaction(signal, &raw const action, ptr::null_mut())
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// An instruction that the processor does not know. Those after it are computed here too, as far as they are known here:
+/// one trap serves them all.
+extern "C" fn refused(signal: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel hands over the context of the thread.
+    let mut context = unsafe { Context::new(context.cast()) };
+    let mut computed = 0;
+    loop {
+        let instruction = decode(context.instruction_pointer());
+        if !compute(&instruction, &mut context) {
+            break;
+        }
+        context.set_instruction_pointer(instruction.next_ip());
+        computed += 1;
+    }
+    if computed == 0 {
+        give_up(signal);
+    }
+}
+
+/// A fault: `CPUID`, or one of the program's own.
+extern "C" fn faulted(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel hands over the context of the thread. It sets no address for an instruction that may not run,
+    // which therefore can be read.
+    let (mut context, code) = unsafe { (Context::new(context.cast()), (*info).si_code) };
+    let pointer = context.instruction_pointer();
+    const SI_KERNEL: libc::c_int = 0x80;
+    // SAFETY: as above.
+    if code != SI_KERNEL || unsafe { ptr::read_unaligned(pointer as *const [u8; 2]) } != CPUID {
+        return give_up(signal);
+    }
+    let leaf = [libc::REG_RAX, libc::REG_RCX].map(|register| context.general(register) as u32);
+    let words = features::cpuid(leaf[0], leaf[1]).unwrap_or_else(|error| fail(&error.to_string()));
+    for (register, word) in
+        [libc::REG_RAX, libc::REG_RBX, libc::REG_RCX, libc::REG_RDX].into_iter().zip(words)
+    {
+        context.set_general(register, u64::from(word));
+    }
+    context.set_instruction_pointer(pointer + CPUID.len() as u64);
+}
+
+/// Lets the instruction end the process, as it does without a handler.
+fn give_up(signal: libc::c_int) {
+    // SAFETY: the default action is valid.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+    }
+}
+
+/// The instruction at an address, from which the processor has read.
+fn decode(pointer: u64) -> Instruction {
+    let of_page = (PAGE - pointer as usize % PAGE).min(LONGEST);
+    let at_most = |bytes: usize| {
+        // SAFETY: instructions are readable to the end of their page, and one that goes on, on the next one.
+        let bytes = unsafe { std::slice::from_raw_parts(pointer as *const u8, bytes) };
+        let mut decoder = Decoder::with_ip(64, bytes, pointer, DecoderOptions::NONE);
+        let instruction = decoder.decode();
+        (decoder.last_error() != DecoderError::NoMoreBytes).then_some(instruction)
+    };
+    at_most(of_page).or_else(|| at_most(LONGEST)).unwrap_or_default()
+}
+
+/// Computes an instruction, if it is one of those known here.
+fn compute(instruction: &Instruction, context: &mut Context) -> bool {
+    match instruction.mnemonic() {
+        Mnemonic::Vdpbf16ps => pairs::multiply(instruction, context),
+        Mnemonic::Vcvtne2ps2bf16 => pairs::round_two(instruction, context),
+        Mnemonic::Vcvtneps2bf16 => pairs::round(instruction, context),
+        Mnemonic::Ldtilecfg
+        | Mnemonic::Tilerelease
+        | Mnemonic::Tilezero
+        | Mnemonic::Tileloadd
+        | Mnemonic::Tilestored
+        | Mnemonic::Tdpbf16ps => tiles::compute(instruction, context),
+        _ => return false,
+    }
+    true
+}
