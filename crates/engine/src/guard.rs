@@ -177,7 +177,8 @@ fn one_pass_takes_less_time_than_several() {
     let slow = || {
         let (d, store) = (&mut between[..], Store::Replace);
         let mut d_slopes = [0.0; CHANNELS];
-        prelu::backward(&pool, &source, &slopes, Some(&d_target), d, store, &mut partials, &mut d_slopes);
+        let (source, d_target) = ((&source).into(), Some((&d_target).into()));
+        prelu::backward(&pool, source, &slopes, d_target, d.into(), store, &mut partials, &mut d_slopes);
         backward(None, &between, &mut rest, &mut partials);
     };
     let fast = || backward(Some(rectified), &d_target, &mut fused, &mut others);

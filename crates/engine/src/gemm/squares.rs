@@ -3,10 +3,10 @@
 //! Every function asks for AVX-512 with BF16, which a processor with AMX has.
 
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_mask_storeu_epi16, _mm512_maskz_loadu_ps,
-    _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
-    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
-    _mm512_unpacklo_epi64,
+    __m512, __m512bh, __m512i, _mm256_maskz_loadu_epi16, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh,
+    _mm512_mask_storeu_epi16, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_or_si512, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_storeu_si512,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::format::words_of;
@@ -15,6 +15,41 @@ use crate::amx::TILE;
 
 /// Sixteen vectors of sixteen words.
 pub(crate) type Square = [__m512i; TILE];
+
+/// A number as memory holds it.
+pub(crate) trait Number: Copy {
+    /// Words of one number of either address each, of those that the mask names.
+    ///
+    /// # Safety
+    /// The processor has AVX-512 with BF16, and the numbers are readable.
+    #[expect(unsafe_code, reason = "reads whole vectors")]
+    unsafe fn by_turns(first: *const Self, second: *const Self, mask: u16) -> __m512i;
+}
+
+impl Number for f32 {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    #[inline]
+    #[expect(unsafe_code, reason = "reads whole vectors")]
+    unsafe fn by_turns(first: *const f32, second: *const f32, mask: u16) -> __m512i {
+        // SAFETY: the caller's promise.
+        unsafe { words_of(_mm512_maskz_loadu_ps(mask, first), _mm512_maskz_loadu_ps(mask, second)) }
+    }
+}
+
+/// A bf16.
+impl Number for u16 {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    #[inline]
+    #[expect(unsafe_code, reason = "reads whole vectors")]
+    unsafe fn by_turns(first: *const u16, second: *const u16, mask: u16) -> __m512i {
+        // SAFETY: the caller's promise.
+        let [lower, upper] = unsafe {
+            [first, second]
+                .map(|numbers| _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, numbers.cast())))
+        };
+        _mm512_or_si512(lower, _mm512_slli_epi32::<16>(upper))
+    }
+}
 
 /// The first floats of `values`, at most sixteen, and zeros.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
@@ -75,14 +110,6 @@ pub(crate) fn convert(values: &[f32], target: &mut [u16]) {
     }
 }
 
-/// Writes the first `count` floats of each `step` as bf16.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(crate) fn convert_some(values: &[f32], step: usize, count: usize, target: &mut [u16]) {
-    for (values, target) in values.chunks(step).zip(target.chunks_exact_mut(count)) {
-        convert(&values[..count], target);
-    }
-}
-
 /// Word `(k, column)` of the square is elements `2 k` and `2 k + 1` of row `column`, each of at most 32 floats.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(crate) fn columns_of_rows(rows: &[&[f32]; TILE]) -> Square {
@@ -103,34 +130,37 @@ pub(crate) fn channels_of_rows(rows: &[&[f32]; 2 * TILE]) -> Square {
     transposed(&square)
 }
 
-/// As [`channels_of_rows`] of `count` floats from each address on, at most 16.
+/// As [`channels_of_rows`] of `count` numbers, at most 16, from the `first` behind each address on.
 ///
 /// # Safety
-/// So many floats are readable there.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+/// So many numbers are readable there.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 #[inline]
 #[expect(unsafe_code, reason = "reads whole vectors")]
-pub(crate) unsafe fn channels_at(rows: [*const f32; 2 * TILE], count: usize) -> Square {
+pub(crate) unsafe fn channels_at<T: Number>(
+    rows: &[*const T; 2 * TILE],
+    first: usize,
+    count: usize,
+) -> Square {
     let mask = first_lanes(count);
     let mut square = [_mm512_setzero_si512(); TILE];
-    for (words, [first, second]) in square.iter_mut().zip(rows.as_chunks::<2>().0) {
+    for (words, [one, other]) in square.iter_mut().zip(rows.as_chunks::<2>().0) {
         // SAFETY: the caller's promise; the mask leaves out what lies past the count.
-        *words =
-            unsafe { by_turns(_mm512_maskz_loadu_ps(mask, *first), _mm512_maskz_loadu_ps(mask, *second)) };
+        *words = unsafe { T::by_turns(one.wrapping_add(first), other.wrapping_add(first), mask) };
     }
     transposed(&square)
 }
 
-/// Writes `count` floats from either address on, at most 32, as 32 words, each of one element of either; zeros behind them.
+/// Writes `count` numbers from either address on, at most 32, as 32 words, each of one element of either; zeros behind them.
 ///
 /// # Safety
-/// So many floats are readable there.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+/// So many numbers are readable there.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 #[inline]
 #[expect(unsafe_code, reason = "reads and writes whole vectors")]
-pub(crate) unsafe fn interleave_at(
-    first: *const f32,
-    second: *const f32,
+pub(crate) unsafe fn interleave_at<T: Number>(
+    first: *const T,
+    second: *const T,
     count: usize,
     words: &mut [u32; 32],
 ) {
@@ -138,8 +168,7 @@ pub(crate) unsafe fn interleave_at(
         let mask = first_lanes(count.saturating_sub(16 * half));
         // SAFETY: the caller's promise; the mask leaves out what lies past the count, and half of the words are 64 bytes.
         unsafe {
-            let load = |row: *const f32| _mm512_maskz_loadu_ps(mask, row.wrapping_add(16 * half));
-            let value = by_turns(load(first), load(second));
+            let value = T::by_turns(first.wrapping_add(16 * half), second.wrapping_add(16 * half), mask);
             _mm512_storeu_si512(words.as_mut_ptr().add(16 * half).cast(), value);
         }
     }

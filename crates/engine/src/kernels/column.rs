@@ -66,11 +66,11 @@ pub(crate) fn add_parts(parts: &[f32], sums: &mut [f32]) {
 ///
 /// # Shapes
 /// `values` `[rows, channels]`, `sums` `[channels]`.
-pub(crate) fn add_sums(pool: &Pool, values: &[f32], partials: &mut [f32], sums: &mut [f32]) {
+pub(crate) fn add_sums(pool: &Pool, values: Stored<'_>, partials: &mut [f32], sums: &mut [f32]) {
     let channels = sums.len();
     reduce(pool, values.len() / channels, partials, sums, |rows, partial| {
-        let values = &values[rows.start * channels..rows.end * channels];
-        sum_rows(pool.isa(), Term::Value, values.into(), values.into(), &[], partial);
+        let values = values.range(rows.start * channels..rows.end * channels);
+        sum_rows(pool.isa(), Term::Value, values, values, &[], partial);
     });
 }
 
@@ -330,7 +330,7 @@ mod tests {
         for rows in [1, 63, 64, 65, 1000] {
             let values: Vec<f32> = (0..rows * 3).map(|index| (index % 7) as f32).collect();
             let mut sums = vec![100.0, 0.0, 0.0];
-            add_sums(&pool, &values, &mut [f32::NAN; PARTS * 3], &mut sums);
+            add_sums(&pool, (&values).into(), &mut [f32::NAN; PARTS * 3], &mut sums);
             for (channel, sum) in sums.iter().enumerate() {
                 let expected: f32 = values.iter().skip(channel).step_by(3).sum();
                 assert_eq!(*sum, expected + if channel == 0 { 100.0 } else { 0.0 }, "{rows} rows");

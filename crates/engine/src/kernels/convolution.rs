@@ -160,8 +160,8 @@ pub(crate) fn forward(
     mut target: StoredMut<'_>,
 ) -> Option<Parts> {
     assert!(
-        source.as_they_lie().is_some() || is_dense(pool, method, geometry),
-        "a normalisation or bf16 before {geometry:?}"
+        source.before.is_none() || is_dense(pool, method, geometry),
+        "a normalisation before {geometry:?}"
     );
     let channels = geometry.target.channels;
     let done = match method.algorithm {
@@ -204,8 +204,8 @@ pub(crate) fn forward(
         }
         #[cfg(target_arch = "x86_64")]
         Algorithm::Flat => {
-            let (source, target) = (source.values.floats(), target.reborrow().floats());
-            flat::forward(pool, geometry, source, rearranged, epilogue, method.weights, target);
+            let target = target.reborrow();
+            flat::forward(pool, geometry, source.values, rearranged, epilogue, method.weights, target);
             None
         }
     };
@@ -216,6 +216,15 @@ pub(crate) fn forward(
 /// normalisation before them.
 pub(crate) fn is_dense(pool: &Pool, method: Method, geometry: &Geometry) -> bool {
     method.algorithm == Algorithm::Direct && dense::applies(pool.isa(), method.precision, geometry)
+}
+
+/// Whether both passes take and make bf16 where they lie in memory.
+pub(crate) fn takes_bf16(pool: &Pool, method: Method, geometry: &Geometry) -> bool {
+    match method.algorithm {
+        #[cfg(target_arch = "x86_64")]
+        Algorithm::Flat => true,
+        _ => is_dense(pool, method, geometry),
+    }
 }
 
 /// Floats that [`gradients`] needs for rearranged weights, transforms and sums.
@@ -271,22 +280,24 @@ pub(crate) fn gradients(
             pool, precision, geometry, source, d_target, weights, workspace, partials, d_weights, d_source,
         );
     }
-    let (Some(source), Some(d_target)) = (source.as_they_lie(), d_target.as_it_lies()) else {
-        panic!("a normalisation or bf16 beside {geometry:?}")
-    };
-    let d_source = d_source.map(|(d_source, store)| (d_source.floats(), store));
+    assert!(source.before.is_none() && d_target.pending.is_none(), "a normalisation beside {geometry:?}");
+    let (source, d_target) = (source.values, d_target.values);
     match method.algorithm {
         Algorithm::Direct | Algorithm::Unpacked => {
+            let (source, d_target) = (source.floats(), d_target.floats());
             direct::weight_gradient(pool, precision, geometry, source, d_target, workspace, d_weights);
             if let Some((d_source, store)) = d_source {
+                let d_source = d_source.floats();
                 direct::input_gradient(
                     pool, precision, geometry, d_target, weights, workspace, d_source, store,
                 );
             }
         }
         Algorithm::Winograd => {
+            let (source, d_target) = (source.floats(), d_target.floats());
             winograd::weight_gradient(pool, precision, geometry, source, d_target, workspace, d_weights);
             if let Some((d_source, store)) = d_source {
+                let d_source = d_source.floats();
                 let shape = filters(pool, precision, geometry, Direction::Backward);
                 let (filters, workspace) = workspace.split_at_mut(shape.len());
                 shape.transform(pool, weights, filters);

@@ -226,6 +226,15 @@ impl<'a> StoredMut<'a> {
         }
     }
 
+    /// Makes all of them zero.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn fill_zeros(&mut self) {
+        match self {
+            StoredMut::F32(values) => values.fill(0.0),
+            StoredMut::Bf16(values) => values.fill(0),
+        }
+    }
+
     pub(crate) fn shared(self) -> SharedStored<'a> {
         match self {
             StoredMut::F32(values) => SharedStored::F32(Shared::new(values)),

@@ -18,7 +18,7 @@ use crate::gradients::Gradients;
 use crate::kernels::activations::{Activations, Before, OutputGradient};
 use crate::kernels::convolution::{Method, Weights};
 use crate::kernels::epilogue::{self, After, Epilogue};
-use crate::kernels::stored::{self, Stored};
+use crate::kernels::stored;
 use crate::kernels::{Geometry, batch_norm, column, convolution, depthwise, dropout, pointwise, prelu};
 use crate::parameters::{Entry, Parameters};
 use crate::pool::Pool;
@@ -414,7 +414,7 @@ impl TrainingPlan {
                     unreachable!("convolutions have a geometry")
                 };
                 if let Some(d_bias) = gradients.of(entries, index, Role::Bias) {
-                    column::add_sums(pool, self.arena.read(d_output), partials, d_bias);
+                    column::add_sums(pool, self.arena.stored(d_output), partials, d_bias);
                 }
                 let (d_weights, store) = gradients.of_weights(entries, index);
                 let next = self.nodes.get(index + 1).filter(|next| next.pending.is_some());
@@ -527,8 +527,6 @@ impl TrainingPlan {
                     unreachable!("only the gradient is overwritten")
                 };
                 let slopes = required(Role::Slope);
-                let (source, d_target, d_source) =
-                    (source.floats(), d_target.map(Stored::floats), d_source.floats());
                 prelu::backward(pool, source, slopes, d_target, d_source, store, partials, d_slopes);
             }
             Op::Add => {

@@ -1,6 +1,7 @@
 //! The weights of a convolution as panels of words for AMX, in the order of a map's runs.
 
-use crate::amx::{BLOCK, Run, TILE};
+use super::map::Runs;
+use crate::amx::{BLOCK, TILE};
 use crate::gemm::squares;
 use crate::kernels::geometry::{Geometry, Tap};
 use crate::pool::Pool;
@@ -40,7 +41,7 @@ impl Filters {
     }
 
     /// Packs the panels, `[panel][depth of all runs][BLOCK]`, for the depth that `runs` cut.
-    pub(super) fn pack(&self, pool: &Pool, runs: &[(Run, Vec<&Tap>)], weights: &[f32], words: &mut [u32]) {
+    pub(super) fn pack(&self, pool: &Pool, runs: &Runs, weights: &[f32], words: &mut [u32]) {
         let panel_words = depth_words(runs) * BLOCK;
         pool.run_chunks(&mut words[..self.panels() * panel_words], panel_words, |panel, words| {
             let mut rest = words;
@@ -61,7 +62,7 @@ impl Filters {
 
     /// Depth over taps and inputs: words of two rows of weights.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    fn pack_rows(&self, panel: usize, taps: &[&Tap], weights: &[f32], words: &mut [u32]) {
+    fn pack_rows(&self, panel: usize, taps: &[Tap], weights: &[f32], words: &mut [u32]) {
         let (first, outputs) = (panel * BLOCK, self.outputs);
         let columns = BLOCK.min(outputs - first);
         static ZEROS: [f32; BLOCK] = [0.0; BLOCK];
@@ -84,7 +85,7 @@ impl Filters {
 
     /// Depth over taps and outputs: words along the rows of weights, transposed.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    fn pack_columns(&self, panel: usize, taps: &[&Tap], weights: &[f32], words: &mut [u32]) {
+    fn pack_columns(&self, panel: usize, taps: &[Tap], weights: &[f32], words: &mut [u32]) {
         let (inputs, outputs) = (self.inputs, self.outputs);
         let depth = taps.len() * outputs;
         let mut copies = [[0.0f32; 2 * TILE]; TILE];
@@ -123,6 +124,6 @@ impl Filters {
 }
 
 /// Words in depth of all runs.
-pub(super) fn depth_words(runs: &[(Run, Vec<&Tap>)]) -> usize {
+pub(super) fn depth_words(runs: &Runs) -> usize {
     runs.iter().map(|(run, _)| run.steps * TILE).sum()
 }

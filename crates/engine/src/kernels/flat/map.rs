@@ -8,9 +8,13 @@
 use std::ops::Range;
 
 use net::Shape;
+use smallvec::SmallVec;
 
 use crate::amx::{BLOCK, Run};
 use crate::kernels::geometry::Tap;
+
+/// The runs of a product's depth, and the taps of each: without an allocation those of kernels up to 3 x 3.
+pub(super) type Runs = SmallVec<[(Run, SmallVec<[Tap; 9]>); 9]>;
 
 /// A regular grid of positions and what of a source each meets: position `(y, x)` meets source position
 /// `(y * step + tap.down, x * step + tap.right)`.
@@ -126,54 +130,88 @@ impl Map {
 
     /// The runs of a product's depth: elements of each tap's position that follow one another in memory, and the taps of
     /// each. `plane` is the positions of a plane.
-    pub(super) fn runs<'t>(
-        &self,
-        taps: &'t [Tap],
-        channels: usize,
-        plane: usize,
-    ) -> Vec<(Run, Vec<&'t Tap>)> {
-        let mut places: Vec<(usize, &Tap)> = taps
-            .iter()
-            .map(|tap| {
-                let (index, offset) = self.meets(tap);
-                ((index * plane + offset) * channels, tap)
-            })
-            .collect();
-        places.sort_by_key(|&(place, _)| place);
-        let mut runs: Vec<(usize, Vec<&Tap>)> = Vec::new();
-        for (place, tap) in places {
+    pub(super) fn runs(&self, taps: &[Tap], channels: usize, plane: usize) -> Runs {
+        let place = |tap: &Tap| {
+            let (index, offset) = self.meets(tap);
+            (index * plane + offset) * channels
+        };
+        let mut sorted: SmallVec<[Tap; 9]> = SmallVec::from_slice(taps);
+        sorted.sort_unstable_by_key(place);
+        let mut runs = Runs::new();
+        let mut end = None;
+        for tap in sorted {
+            let here = place(&tap);
             match runs.last_mut() {
-                Some((start, taps)) if *start + taps.len() * channels == place => taps.push(tap),
-                _ => runs.push((place, vec![tap])),
+                Some((_, taps)) if end == Some(here) => taps.push(tap),
+                _ => {
+                    let offset = (here * size_of::<u16>()) as isize;
+                    runs.push((Run { offset, steps: 0 }, SmallVec::from_iter([tap])));
+                }
+            }
+            end = Some(here + channels);
+        }
+        for (run, taps) in &mut runs {
+            run.steps = (taps.len() * channels).div_ceil(2 * crate::amx::TILE);
+        }
+        runs
+    }
+}
+
+/// How a grid is cut into slabs, by its sizes alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slabs {
+    images: usize,
+    rows: usize,
+    /// Slabs of several images, or of one image.
+    cut: Cut,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    Images(usize),
+    Rows(usize),
+}
+
+impl Slabs {
+    pub(super) fn len(&self) -> usize {
+        match self.cut {
+            Cut::Images(slabs) => slabs,
+            Cut::Rows(parts) => self.images * parts,
+        }
+    }
+
+    pub(super) fn get(&self, index: usize) -> Slab {
+        match self.cut {
+            Cut::Images(slabs) => {
+                let bound = |index: usize| index * self.images / slabs;
+                Slab { images: bound(index)..bound(index + 1), rows: 0..self.rows }
+            }
+            Cut::Rows(parts) => {
+                let (image, part) = (index / parts, index % parts);
+                let bound = |part: usize| part * self.rows / parts;
+                Slab { images: image..image + 1, rows: bound(part)..bound(part + 1) }
             }
         }
-        let run = |(start, taps): (usize, Vec<&'t Tap>)| {
-            let steps = (taps.len() * channels).div_ceil(2 * crate::amx::TILE);
-            (Run { offset: (start * size_of::<u16>()) as isize, steps }, taps)
-        };
-        runs.into_iter().map(run).collect()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Slab> + '_ {
+        (0..self.len()).map(|index| self.get(index))
     }
 }
 
 impl Grid<'_> {
     /// The slabs of at most so many bytes of planes with `channels` of bf16, but at least one row each, and at least
     /// `least` of them where there are as many rows.
-    pub(super) fn slabs(&self, map: &Map, channels: usize, bytes: usize, least: usize) -> Vec<Slab> {
+    pub(super) fn slabs(&self, map: &Map, channels: usize, bytes: usize, least: usize) -> Slabs {
         let row = map.planes() * map.across * channels * size_of::<u16>();
         let rows = self.height;
         let images = (bytes / (row * map.rows)).min(self.images / least);
-        if images > 0 {
-            let slabs = self.images.div_ceil(images);
-            let bound = |index: usize| index * self.images / slabs;
-            return (0..slabs)
-                .map(|index| Slab { images: bound(index)..bound(index + 1), rows: 0..rows })
-                .collect();
-        }
-        let parts = least.div_ceil(self.images).max(rows.div_ceil((bytes / row).max(1))).min(rows);
-        let bound = |part: usize| part * rows / parts;
-        let of_image = |image: usize| {
-            (0..parts).map(move |part| Slab { images: image..image + 1, rows: bound(part)..bound(part + 1) })
+        let cut = if images > 0 {
+            Cut::Images(self.images.div_ceil(images))
+        } else {
+            let parts = least.div_ceil(self.images).max(rows.div_ceil((bytes / row).max(1)));
+            Cut::Rows(parts.min(rows))
         };
-        (0..self.images).flat_map(of_image).collect()
+        Slabs { images: self.images, rows, cut }
     }
 }

@@ -10,19 +10,20 @@ pub(crate) use weight_gradient::{weight_gradient, weight_gradient_workspace_len}
 use std::ops::Range;
 
 use net::Shape;
+use smallvec::SmallVec;
 
 use filters::{Direction, Filters, depth_words};
-use map::{Grid, Map, Slab};
+use map::{Grid, Map, Runs, Slab, Slabs};
 
 use super::convolution::Weights;
 use super::epilogue::Epilogue;
 use super::geometry::{Geometry, Phase, Tap};
-use super::stored;
+use super::stored::{self, SharedStored, Stored, StoredMut};
 use crate::amx::{self, BLOCK, Block, Run, TILE};
 use crate::gemm::words::{as_halves, as_words, words_of};
 use crate::gemm::{Store, Vector, by_vector, squares};
 use crate::isa::Isa;
-use crate::pool::{Pool, Shared};
+use crate::pool::Pool;
 use crate::precision::Precision;
 
 /// Bytes of planes of a slab: they stay in the second-level cache.
@@ -57,7 +58,7 @@ impl Placement {
 /// A convolution and its operands but for the weights.
 struct Product<'a> {
     grid: Grid<'a>,
-    source: &'a [f32],
+    source: Stored<'a>,
     filters: Filters,
     epilogue: Epilogue<'a>,
     store: Store,
@@ -67,7 +68,7 @@ struct Product<'a> {
 }
 
 /// Slabs for a product, and groups of panels that share each.
-fn tasks(pool: &Pool, grid: &Grid<'_>, map: &Map, filters: Filters) -> (Vec<Slab>, usize) {
+fn tasks(pool: &Pool, grid: &Grid<'_>, map: &Map, filters: Filters) -> (Slabs, usize) {
     let least = TASKS_OF_THREAD * pool.threads();
     let image = map.positions(&Slab { images: 0..1, rows: 0..grid.height });
     let most = (grid.images * (image / FEW_POSITIONS).max(1)).max(1);
@@ -79,7 +80,7 @@ fn tasks(pool: &Pool, grid: &Grid<'_>, map: &Map, filters: Filters) -> (Vec<Slab
 impl Product<'_> {
     /// # Panics
     /// When `right` is too short or a length does not fit.
-    fn run(&self, pool: &Pool, right: &[u32], target: &mut [f32]) {
+    fn run(&self, pool: &Pool, right: &[u32], target: StoredMut<'_>) {
         let (map, grid, placement) = (Map::new(&self.grid), &self.grid, self.placement);
         let [depth, columns] = self.filters.sides();
         assert_eq!(self.source.len(), grid.images * grid.source.elements(), "source of {grid:?}");
@@ -95,15 +96,15 @@ impl Product<'_> {
         assert!(after.residual.is_none_or(|residual| residual.len() == target.len()), "output and summand");
         assert!(placement.row(grid.images - 1, grid.height - 1, grid.width - 1) * columns < target.len());
         let (slabs, groups) = tasks(pool, grid, &map, self.filters);
-        let plane = map.plane(slabs.iter().map(|slab| map.positions(slab)).max().unwrap_or(0));
+        let plane = map.plane(slabs.iter().map(|slab| map.positions(&slab)).max().unwrap_or(0));
         let runs = map.runs(grid.taps, depth, plane);
         let words = depth_words(&runs);
-        let runs: Vec<Run> = runs.into_iter().map(|(run, _)| run).collect();
+        let runs: SmallVec<[Run; 9]> = runs.iter().map(|(run, _)| *run).collect();
         assert!(right.len() >= self.filters.panels() * words * BLOCK, "panels of {:?}", self.filters);
         let len = planes_len(&map, plane, depth);
-        let target = Shared::new(target);
+        let target = target.shared();
         pool.run(slabs.len() * groups, |task, scratch| {
-            let (slab, group) = (&slabs[task / groups], task % groups);
+            let (slab, group) = (&slabs.get(task / groups), task % groups);
             let source = as_halves(scratch.at_least(len));
             spread(&map, grid, slab, plane, self.source, source);
             let panels = self.filters.panels();
@@ -124,7 +125,7 @@ impl Product<'_> {
         source: &[u16],
         runs: &[Run],
         (panel, right): (usize, &[u32]),
-        target: Shared<'_, f32>,
+        target: SharedStored<'_>,
     ) {
         let [channels, columns] = self.filters.sides();
         let columns = panel * BLOCK..((panel + 1) * BLOCK).min(columns);
@@ -158,7 +159,7 @@ impl Product<'_> {
                     finish,
                     (
                         product: &Product<'_>, sums: &Sums, rows: [Option<usize>; BLOCK],
-                        columns: Range<usize>, target: Shared<'_, f32>
+                        columns: Range<usize>, target: SharedStored<'_>
                     )
                 );
             }
@@ -232,7 +233,7 @@ unsafe fn finish<V: Vector>(
     sums: &Sums,
     rows: [Option<usize>; BLOCK],
     columns: Range<usize>,
-    target: Shared<'_, f32>,
+    target: SharedStored<'_>,
 ) {
     let (channels, epilogue) = (product.placement.shape.channels, product.epilogue);
     for (sums, row) in sums.0.iter().zip(rows) {
@@ -245,15 +246,11 @@ unsafe fn finish<V: Vector>(
             unsafe {
                 let value = V::load(sums.as_ptr().add(start));
                 let mut value = epilogue.value(value, here, place.clone());
-                let target = target.range(place);
+                let mut target = target.range(place);
                 if product.store == Store::Add {
-                    value = value.add(V::load_some(target));
+                    value = value.add(target.as_ref().at::<V>(0..lanes));
                 }
-                if lanes == V::LANES && product.streams {
-                    value.stream(target.as_mut_ptr());
-                } else {
-                    value.store_some(target);
-                }
+                target.put(value, 0..lanes, product.streams);
             }
         }
     }
@@ -265,7 +262,7 @@ fn planes_len(map: &Map, plane: usize, channels: usize) -> usize {
 }
 
 /// Writes the planes of a slab as bf16, `[planes][plane][channels]`.
-fn spread(map: &Map, grid: &Grid<'_>, slab: &Slab, plane: usize, source: &[f32], target: &mut [u16]) {
+fn spread(map: &Map, grid: &Grid<'_>, slab: &Slab, plane: usize, source: Stored<'_>, target: &mut [u16]) {
     let Shape { width, channels, .. } = grid.source;
     for index in 0..map.planes() {
         let (first, start, count) = map.source_columns(width, index);
@@ -289,18 +286,29 @@ fn spread(map: &Map, grid: &Grid<'_>, slab: &Slab, plane: usize, source: &[f32],
             before.fill(0);
             let (line, behind) = line.split_at_mut(there * channels);
             behind.fill(0);
-            let source = &source[(row * width + first) * channels..];
-            #[expect(unsafe_code, reason = "calls a function of an instruction set")]
-            // SAFETY: a processor with AMX has AVX-512 with BF16.
-            unsafe {
-                if map.step == 1 {
-                    squares::convert(&source[..there * channels], line);
-                } else {
-                    squares::convert_some(source, map.step * channels, channels, line);
-                }
+            let pixel = row * width + first;
+            // One run of neighbours, or every pixel by itself.
+            let (count, step) = if map.step == 1 { (there * channels, 1) } else { (channels, map.step) };
+            for (index, target) in line.chunks_exact_mut(count).enumerate() {
+                let start = (pixel + index * step) * channels;
+                round(source.range(start..start + count), target);
             }
         }
         rest.fill(0);
+    }
+}
+
+/// Writes numbers as bf16.
+fn round(source: Stored<'_>, target: &mut [u16]) {
+    match source {
+        Stored::F32(values) => {
+            #[expect(unsafe_code, reason = "calls a function of an instruction set")]
+            // SAFETY: a processor with AMX has AVX-512 with BF16.
+            unsafe {
+                squares::convert(values, target);
+            }
+        }
+        Stored::Bf16(values) => target.copy_from_slice(values),
     }
 }
 
@@ -317,7 +325,7 @@ fn forward_grid<'a>(geometry: &Geometry, taps: &'a [Tap]) -> Grid<'a> {
 }
 
 /// The runs in depth of a grid's product, with offsets of no slab.
-fn cut<'a>(grid: &Grid<'a>) -> Vec<(Run, Vec<&'a Tap>)> {
+fn cut(grid: &Grid<'_>) -> Runs {
     let map = Map::new(grid);
     map.runs(grid.taps, grid.source.channels, map.plane(1))
 }
@@ -349,11 +357,11 @@ pub(crate) fn rearrange_forward(pool: &Pool, geometry: &Geometry, weights: &[f32
 pub(crate) fn forward(
     pool: &Pool,
     geometry: &Geometry,
-    source: &[f32],
+    source: Stored<'_>,
     rearranged: &[f32],
     epilogue: Epilogue<'_>,
     weights: Weights,
-    target: &mut [f32],
+    target: StoredMut<'_>,
 ) {
     let taps = geometry.taps();
     let streams = stored::streams(pool.isa(), target.len(), Store::Replace, weights == Weights::Changing);
@@ -398,16 +406,16 @@ fn phase_grid<'a>(geometry: &Geometry, phase: &'a Phase) -> Grid<'a> {
 pub(crate) fn input_gradient(
     pool: &Pool,
     geometry: &Geometry,
-    d_target: &[f32],
+    d_target: Stored<'_>,
     weights: &[f32],
     workspace: &mut [f32],
-    d_source: &mut [f32],
+    mut d_source: StoredMut<'_>,
     store: Store,
 ) {
     let filters = Filters::of(geometry, Direction::Backward);
     let phases = geometry.phases();
     if phases.iter().any(|phase| phase.taps.is_empty()) && store == Store::Replace {
-        d_source.fill(0.0);
+        d_source.fill_zeros();
     }
     for phase in phases.iter().filter(|phase| !phase.taps.is_empty()) {
         let grid = phase_grid(geometry, phase);
@@ -417,7 +425,7 @@ pub(crate) fn input_gradient(
         let (epilogue, streams) =
             (Epilogue::default(), stored::streams(pool.isa(), d_source.len(), store, true));
         let product = Product { grid, source: d_target, filters, epilogue, store, streams, placement };
-        product.run(pool, words_of(workspace), d_source);
+        product.run(pool, words_of(workspace), d_source.reborrow());
     }
 }
 
@@ -426,7 +434,7 @@ mod tests {
     use super::*;
     use crate::kernels::epilogue::After;
     use crate::kernels::reference;
-    use crate::testing::{Numbers, assert_close, seen};
+    use crate::testing::{Numbers, assert_close, halves, seen, wide};
 
     /// Kernel, stride, padding, sizes: every combination that networks use, ragged ones, and maps that are cut.
     fn geometries() -> Vec<Geometry> {
@@ -464,28 +472,47 @@ mod tests {
             let residual = numbers.vector(geometry.target_len());
             let d_target = numbers.vector(geometry.target_len());
             let starts = [numbers.vector(geometry.source_len()), numbers.vector(weights.len())];
-            let run = |threads: usize, store: Store| {
+            // By the way, bf16 in memory makes what f32 does that was rounded there, itself rounded once.
+            let operands = [&source, &d_target, &residual].map(|values| seen(Precision::Bf16, values));
+            let run = |threads: usize, store: Store, stored: Precision| {
                 let weights_of = if threads == 2 { Weights::Fixed } else { Weights::Changing };
                 let pool = Pool::with_isa(threads, Isa::Amx).unwrap();
+                let [source, d_target, residual] = &operands;
+                let narrow = [source, d_target, residual].map(|values| halves(values));
+                let [source, d_target, residual] = match stored {
+                    Precision::F32 => [source, d_target, residual].map(Stored::from),
+                    Precision::Bf16 => [0, 1, 2].map(|index| Stored::Bf16(&narrow[index])),
+                };
                 let mut rearranged = vec![f32::NAN; forward_weights_len(&geometry)];
                 rearrange_forward(&pool, &geometry, &weights, &mut rearranged);
-                let mut target = vec![f32::NAN; geometry.target_len()];
-                let after = After { slopes: Some(&slopes), residual: Some((&residual).into()) };
+                let after = After { slopes: Some(&slopes), residual: Some(residual) };
                 let epilogue = Epilogue { bias: Some(&bias), after };
-                forward(&pool, &geometry, &source, &rearranged, epilogue, weights_of, &mut target);
-                let [mut d_source, mut d_weights] = starts.clone();
+                let made = |start: &[f32], make: &mut dyn FnMut(StoredMut<'_>)| -> Vec<f32> {
+                    let (mut floats, mut rounded) = (start.to_vec(), halves(start));
+                    match stored {
+                        Precision::F32 => make((&mut floats).into()),
+                        Precision::Bf16 => make(StoredMut::Bf16(&mut rounded)),
+                    }
+                    if stored == Precision::Bf16 { wide(&rounded) } else { floats }
+                };
+                let target = made(&vec![f32::NAN; geometry.target_len()], &mut |target| {
+                    forward(&pool, &geometry, source, &rearranged, epilogue, weights_of, target);
+                });
                 let mut workspace = vec![f32::NAN; input_gradient_workspace_len(&geometry)];
-                input_gradient(&pool, &geometry, &d_target, &weights, &mut workspace, &mut d_source, store);
+                let d_source = made(&seen(Precision::Bf16, &starts[0]), &mut |d_source| {
+                    input_gradient(&pool, &geometry, d_target, &weights, &mut workspace, d_source, store);
+                });
+                let mut d_weights = starts[1].clone();
                 let mut workspace = vec![f32::NAN; weight_gradient_workspace_len(&geometry)];
                 let into = (&mut d_weights[..], if threads == 2 { Store::Add } else { store });
-                weight_gradient(&pool, &geometry, &source, &d_target, &mut workspace, into);
+                weight_gradient(&pool, &geometry, source, d_target, &mut workspace, into);
                 [target, d_source, d_weights]
             };
-            let [target, d_source, d_weights] = run(2, Store::Replace);
+            let [target, d_source, d_weights] = run(2, Store::Replace, Precision::F32);
             let [seen_source, seen_weights, seen_d_target] =
                 [&source, &weights, &d_target].map(|values| seen(Precision::Bf16, values));
             let mut expected = reference::convolution(&geometry, &seen_source, &seen_weights, &bias);
-            for (index, (value, residual)) in expected.iter_mut().zip(&residual).enumerate() {
+            for (index, (value, residual)) in expected.iter_mut().zip(&operands[2]).enumerate() {
                 *value = if *value > 0.0 { *value } else { slopes[index % outputs] * *value } + residual;
             }
             assert_close(&target, &expected, taps * inputs);
@@ -497,9 +524,18 @@ mod tests {
             };
             let positions = geometry.images * geometry.target.positions();
             assert_close(&d_weights, &sum(&expected_weights, &starts[1]), positions);
-            let [again, added, d_again] = run(3, Store::Add);
-            assert_eq!((again, d_again), (target, d_weights), "threads, {geometry:?}");
-            assert_close(&added, &sum(&expected_source, &starts[0]), taps * outputs);
+            let [again, added, d_again] = run(3, Store::Add, Precision::F32);
+            assert_eq!((&again, &d_again), (&target, &d_weights), "threads, {geometry:?}");
+            assert_close(&added, &sum(&expected_source, &seen(Precision::Bf16, &starts[0])), taps * outputs);
+            for (threads, store, exact) in [
+                (2, Store::Replace, [&target, &d_source, &d_weights]),
+                (3, Store::Add, [&again, &added, &d_again]),
+            ] {
+                let [target, d_source, d_weights] = run(threads, store, Precision::Bf16);
+                assert_eq!(target, seen(Precision::Bf16, exact[0]), "bf16 in memory, {geometry:?}");
+                assert_eq!(d_source, seen(Precision::Bf16, exact[1]), "bf16 in memory, {geometry:?}");
+                assert_eq!(&d_weights, exact[2], "bf16 in memory, {geometry:?}");
+            }
         }
     }
 }

@@ -6,14 +6,16 @@ use std::ops::Range;
 use net::Shape;
 
 use super::filters::{Direction, Filters};
-use super::map::{Grid, Map, Slab};
+use super::map::{Grid, Map, Slab, Slabs};
 use super::{Placement, Places, forward_grid};
 use crate::amx::{self, BLOCK, Block, Run, TILE};
 use crate::buffer::Buffer;
-use crate::gemm::words::{as_halves, as_words};
-use crate::gemm::{Store, squares};
+use crate::gemm::Store;
+use crate::gemm::squares::{self, Number};
+use crate::gemm::words::{as_halves, as_words, halves_of};
 use crate::kernels::geometry::Geometry;
 use crate::kernels::pointwise;
+use crate::kernels::stored::Stored;
 use crate::pool::{Pool, Shared};
 
 /// Inputs whose weights are one task's, or half of them where there are few tasks.
@@ -66,7 +68,7 @@ impl Cut {
 /// Floats of workspace that [`weight_gradient`] needs.
 pub(crate) fn weight_gradient_workspace_len(geometry: &Geometry) -> usize {
     let cut = Cut::new(geometry);
-    cut.parts * cut.sums()
+    geometry.source.channels.max(geometry.target.channels) + cut.parts * cut.sums()
 }
 
 /// `d_weights (=|+=) transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`;
@@ -77,8 +79,8 @@ pub(crate) fn weight_gradient_workspace_len(geometry: &Geometry) -> usize {
 pub(crate) fn weight_gradient(
     pool: &Pool,
     geometry: &Geometry,
-    source: &[f32],
-    d_target: &[f32],
+    source: Stored<'_>,
+    d_target: Stored<'_>,
     workspace: &mut [f32],
     (d_weights, store): (&mut [f32], Store),
 ) {
@@ -90,8 +92,9 @@ pub(crate) fn weight_gradient(
     let grid = forward_grid(geometry, &taps);
     let (map, cut) = (Map::new(&grid), Cut::new(geometry));
     let panels = Filters::of(geometry, Direction::Forward).panels();
-    let zeros = vec![0.0; inputs.max(outputs)];
-    let sides = Sides { grid, map, target: geometry.target, panels, source, d_target, zeros: &zeros };
+    let (zeros, workspace) = workspace.split_at_mut(inputs.max(outputs));
+    zeros.fill(0.0);
+    let sides = Sides { grid, map, target: geometry.target, panels, source, d_target, zeros };
     let sums = &mut workspace[..cut.parts * cut.sums()];
     let shared = Shared::new(&mut *sums);
     pool.run(cut.parts * cut.groups, |task, scratch| {
@@ -99,7 +102,9 @@ pub(crate) fn weight_gradient(
         let channels = group * cut.group..((group + 1) * cut.group).min(inputs);
         let first = part * cut.sums() + channels.start * cut.columns;
         let mut store = Store::Replace;
-        for slab in sides.slabs(&cut, part, &channels) {
+        let (first_image, slabs) = sides.slabs(&cut, part, &channels);
+        for mut slab in slabs.iter() {
+            slab.images = first_image + slab.images.start..first_image + slab.images.end;
             sides.multiply(&slab, &channels, scratch, &cut, shared.after(first), store);
             store = Store::Add;
         }
@@ -129,25 +134,21 @@ struct Sides<'a> {
     target: Shape,
     /// Panels of outputs.
     panels: usize,
-    source: &'a [f32],
-    d_target: &'a [f32],
-    /// A row of either where there is none.
+    source: Stored<'a>,
+    d_target: Stored<'a>,
+    /// A row of either where there is none, in either format.
     zeros: &'a [f32],
 }
 
 impl Sides<'_> {
-    /// The images of a part, in slabs.
-    fn slabs(&self, cut: &Cut, part: usize, channels: &Range<usize>) -> Vec<Slab> {
+    /// The first image of a part, and the slabs of its images.
+    fn slabs(&self, cut: &Cut, part: usize, channels: &Range<usize>) -> (usize, Slabs) {
         let bound = |part: usize| part * self.grid.images / cut.parts;
         let first = bound(part);
         let of_part = Grid { images: bound(part + 1) - first, ..self.grid };
         // Of both sides, for each position of a plane.
         let both = channels.len() + self.target.channels.div_ceil(self.map.planes());
-        let mut slabs = of_part.slabs(&self.map, both, SLAB_BYTES, 1);
-        for slab in &mut slabs {
-            slab.images = first + slab.images.start..first + slab.images.end;
-        }
-        slabs
+        (first, of_part.slabs(&self.map, both, SLAB_BYTES, 1))
     }
 
     /// `sums (=|+=) ` the products over the positions of a slab for some inputs, whose sums of the first tap begin `sums`.
@@ -200,46 +201,77 @@ impl Sides<'_> {
         }
     }
 
-    /// The first value of the source pixel of each of so many positions of a plane, zeros where there is none.
-    ///
-    /// # Panics
-    /// When a pixel lies outside the source.
-    fn source_addresses(&self, slab: &Slab, plane: usize, positions: usize) -> Vec<*const f32> {
-        let Shape { width, channels, .. } = self.grid.source;
+    /// The source pixel of each position of a plane, `None` for zeros, as far as there are rows to read.
+    fn source_pixels<'s>(&'s self, slab: &'s Slab, plane: usize) -> impl Iterator<Item = Option<usize>> + 's {
+        let width = self.grid.source.width;
         let (first, start, count) = self.map.source_columns(width, plane);
         let (across, step) = (self.map.across, self.map.step);
-        let mut addresses = Vec::with_capacity(positions + across);
-        for row in self.map.source_rows(&self.grid, slab, plane) {
-            let address = |position: usize| match (row, position.checked_sub(start)) {
-                (Some(row), Some(column)) if column < count => {
-                    let pixel = row * width + first + column * step;
-                    self.source[pixel * channels..][..channels].as_ptr()
-                }
-                _ => self.zeros.as_ptr(),
-            };
-            addresses.extend((0..across).map(address));
-        }
-        addresses.resize(positions, self.zeros.as_ptr());
-        addresses
+        self.map.source_rows(&self.grid, slab, plane).flat_map(move |row| {
+            (0..across).map(move |position| match (row, position.checked_sub(start)) {
+                (Some(row), Some(column)) if column < count => Some(row * width + first + column * step),
+                _ => None,
+            })
+        })
     }
 
     /// Packs some channels of the source of a slab, and the gradient of its target.
     fn pack(&self, slab: &Slab, channels: &Range<usize>, left: &Left, halves: &mut [u16], right: &mut [u32]) {
-        let outputs = self.target.channels;
+        let placement = Placement { shape: self.target, stride: 1, top: 0, left: 0 };
+        let places = Places::new(&self.map, &self.grid, slab, placement);
         #[expect(unsafe_code, reason = "calls functions of an instruction set")]
-        // SAFETY: a processor with AMX has AVX-512 with BF16; each address is that of a slice of a row, or of enough zeros.
+        // SAFETY: a processor with AMX has AVX-512 with BF16; rows are those of the tensors, and zeros are as long as any.
         unsafe {
             for plane in 0..self.map.planes() {
-                let pixels = self.source_addresses(slab, plane, left.blocks() * BLOCK);
-                pack_channels(left, plane, &pixels, channels, halves);
+                let pixels = self.source_pixels(slab, plane);
+                let depth = self.grid.source.channels;
+                match self.source {
+                    Stored::F32(values) => {
+                        let rows = PixelRows::new(values, depth, self.zeros);
+                        pack_channels(left, plane, pixels, &rows, channels, halves);
+                    }
+                    Stored::Bf16(values) => {
+                        let rows = PixelRows::new(values, depth, halves_of(self.zeros));
+                        pack_channels(left, plane, pixels, &rows, channels, halves);
+                    }
+                }
             }
-            let placement = Placement { shape: self.target, stride: 1, top: 0, left: 0 };
-            let address = |row: Option<usize>| match row {
-                Some(row) => self.d_target[row * outputs..][..outputs].as_ptr(),
-                None => self.zeros.as_ptr(),
-            };
-            let pixels: Vec<_> = Places::new(&self.map, &self.grid, slab, placement).map(address).collect();
-            pack_panels(&pixels, self.zeros.as_ptr(), outputs, right, left.steps);
+            match self.d_target {
+                Stored::F32(values) => {
+                    let rows = PixelRows::new(values, self.target.channels, self.zeros);
+                    pack_panels(places, &rows, right, left.steps);
+                }
+                Stored::Bf16(values) => {
+                    let rows = PixelRows::new(values, self.target.channels, halves_of(self.zeros));
+                    pack_panels(places, &rows, right, left.steps);
+                }
+            }
+        }
+    }
+}
+
+/// The rows of a tensor, and one of zeros.
+struct PixelRows<'a, T> {
+    values: &'a [T],
+    channels: usize,
+    zeros: &'a [T],
+}
+
+impl<'a, T> PixelRows<'a, T> {
+    /// # Panics
+    /// When there are fewer zeros than channels.
+    fn new(values: &'a [T], channels: usize, zeros: &'a [T]) -> PixelRows<'a, T> {
+        PixelRows { values, channels, zeros: &zeros[..channels] }
+    }
+
+    /// Where a row begins, or the zeros.
+    ///
+    /// # Panics
+    /// When the row lies outside.
+    #[inline]
+    fn at(&self, row: Option<usize>) -> *const T {
+        match row {
+            Some(row) => self.values[row * self.channels..][..self.channels].as_ptr(),
+            None => self.zeros.as_ptr(),
         }
     }
 }
@@ -287,30 +319,31 @@ impl Left {
     }
 }
 
-/// Writes some channels of the pixels of a plane, a row of `all` channels at each address.
+/// Writes some channels of the pixels of a plane.
 ///
 /// # Safety
-/// The rows are readable.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+/// The processor has AVX-512 with BF16, and the rows have these channels.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 #[expect(unsafe_code, reason = "reads rows by their addresses")]
-unsafe fn pack_channels(
+unsafe fn pack_channels<T: Number>(
     left: &Left,
     plane: usize,
-    pixels: &[*const f32],
+    pixels: impl Iterator<Item = Option<usize>>,
+    rows: &PixelRows<'_, T>,
     channels: &Range<usize>,
     target: &mut [u16],
 ) {
-    for (block, pixels) in pixels.as_chunks::<BLOCK>().0.iter().enumerate() {
+    let mut pixels = pixels.fuse();
+    for block in 0..left.blocks() {
+        let mut addresses = [rows.at(None); BLOCK];
+        for (address, pixel) in addresses.iter_mut().zip(&mut pixels) {
+            *address = rows.at(pixel);
+        }
         // Rows past the last channel are multiplied as they are, and their sums left alone.
         for row in (0..channels.len()).step_by(TILE) {
             let first = channels.start + row;
             // SAFETY: the caller's promise.
-            let square = unsafe {
-                squares::channels_at(
-                    pixels.map(|pixel| pixel.wrapping_add(first)),
-                    (channels.end - first).min(TILE),
-                )
-            };
+            let square = unsafe { squares::channels_at(&addresses, first, (channels.end - first).min(TILE)) };
             for (piece, at) in left.pieces_of(block) {
                 let start = left.place(piece, plane, row) + at * BLOCK;
                 let target = &mut target[start..start + (TILE - 1) * left.pitch + BLOCK];
@@ -323,29 +356,29 @@ unsafe fn pack_channels(
     }
 }
 
-/// Writes the rows of `columns` floats as panels of words of two neighbouring ones, `[panel][steps * TILE][BLOCK]`, the
-/// last rows of zeros.
+/// Writes the rows at `places` as panels of words of two neighbouring ones, `[panel][steps * TILE][BLOCK]`, the last rows of
+/// zeros.
 ///
 /// # Safety
-/// The rows are readable, and as many floats at `zeros`.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+/// The processor has AVX-512 with BF16.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 #[expect(unsafe_code, reason = "reads rows by their addresses")]
-unsafe fn pack_panels(
-    rows: &[*const f32],
-    zeros: *const f32,
-    columns: usize,
+unsafe fn pack_panels<T: Number>(
+    places: impl Iterator<Item = Option<usize>>,
+    rows: &PixelRows<'_, T>,
     words: &mut [u32],
     steps: usize,
 ) {
     let panels = words.as_chunks_mut::<BLOCK>().0;
-    let row = |index: usize| rows.get(index).copied().unwrap_or(zeros);
+    let mut places = places.fuse();
+    let mut next = || rows.at(places.next().flatten());
     // Row by row, as they lie in memory.
     for index in 0..steps * TILE {
-        let (first, second) = (row(2 * index), row(2 * index + 1));
-        for column in (0..columns).step_by(BLOCK) {
+        let (first, second) = (next(), next());
+        for column in (0..rows.channels).step_by(BLOCK) {
             let words = &mut panels[column / BLOCK * steps * TILE + index];
-            let count = (columns - column).min(BLOCK);
-            // SAFETY: the caller's promise.
+            let count = (rows.channels - column).min(BLOCK);
+            // SAFETY: a row has these columns, and so have the zeros.
             unsafe {
                 let (first, second) = (first.wrapping_add(column), second.wrapping_add(column));
                 squares::interleave_at(first, second, count, words);

@@ -79,16 +79,16 @@ impl Nodes<'_> {
         &self.network.nodes[index].op
     }
 
-    /// The kind of a convolution, and how it is computed.
+    /// The kind of a convolution, how it is computed, and whether both passes take bf16.
     fn convolution(&self, index: usize) -> Option<(Kind, Algorithm, bool)> {
         let (geometry, kind) = node::geometry(self.network, self.shapes, index, self.batch)?;
         let method = Method::of(self.pool, &geometry, Weights::Changing, self.precision);
-        let walks_once = match kind {
-            Kind::Full => convolution::is_dense(self.pool, method, &geometry),
+        let takes_bf16 = match kind {
+            Kind::Full => convolution::takes_bf16(self.pool, method, &geometry),
             Kind::Depthwise => true,
             Kind::Grouped(_) => false,
         };
-        Some((kind, method.algorithm, walks_once))
+        Some((kind, method.algorithm, takes_bf16))
     }
 
     /// The node before it whose step does this one.
@@ -103,7 +103,7 @@ impl Nodes<'_> {
     fn writes_output(&self, index: usize) -> Option<usize> {
         match self.op(index) {
             Op::Convolution(_) => match self.convolution(index)? {
-                (Kind::Full, Algorithm::Direct, _) | (Kind::Depthwise, ..) => Some(index),
+                (Kind::Full, Algorithm::Direct, _) | (.., true) => Some(index),
                 _ => None,
             },
             Op::BatchNorm(_) | Op::PRelu(_) if self.follows(index).is_none() => {
@@ -118,11 +118,11 @@ impl Nodes<'_> {
         match self.op(index) {
             Op::Convolution(_) => match self.convolution(index) {
                 Some((Kind::Depthwise, ..)) => fusion::is_normalised(self.network, index),
-                Some((_, _, walks_once)) => walks_once,
+                Some((.., takes_bf16)) => takes_bf16,
                 None => false,
             },
-            Op::BatchNorm(_) => true,
-            Op::PRelu(_) | Op::Add => self.follows(index).is_some(),
+            Op::BatchNorm(_) | Op::PRelu(_) => true,
+            Op::Add => self.follows(index).is_some(),
             _ => false,
         }
     }
@@ -139,17 +139,13 @@ impl Nodes<'_> {
                 })
             };
             let reads = match self.op(index) {
-                Op::Convolution(settings) => {
-                    !settings.bias && self.convolution(index).is_some_and(|(.., walks_once)| walks_once)
-                }
-                Op::BatchNorm(_) | Op::Add => handed_on(),
-                Op::PRelu(_) => self.follows(index).is_some() && handed_on(),
+                Op::Convolution(_) => self.convolution(index).is_some_and(|(.., takes_bf16)| takes_bf16),
+                Op::BatchNorm(_) | Op::PRelu(_) | Op::Add => handed_on(),
                 _ => false,
             };
             let written = self.readers[index].iter().all(|&reader| match self.op(reader) {
-                Op::Convolution(_) => self.convolution(reader).is_some_and(|(.., walks_once)| walks_once),
-                Op::BatchNorm(_) | Op::Add => true,
-                Op::PRelu(_) => self.follows(reader).is_some(),
+                Op::Convolution(_) => self.convolution(reader).is_some_and(|(.., takes_bf16)| takes_bf16),
+                Op::BatchNorm(_) | Op::PRelu(_) | Op::Add => true,
                 _ => false,
             });
             accept.push(reads && written);

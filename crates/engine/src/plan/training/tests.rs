@@ -210,6 +210,25 @@ fn what_all_can_read_is_kept_in_bf16() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "says why a test is skipped")]
+fn by_tiles_convolutions_of_3_x_3_take_bf16_too() {
+    if !Isa::Amx.is_available() {
+        eprintln!("skipped: this processor has no AMX");
+        return;
+    }
+    let (pool, network) = (Pool::with_isa(1, Isa::Amx).unwrap(), networks().remove(0));
+    let shapes = network.shapes();
+    let storage = Storage::of((&pool, Precision::Bf16), Precision::Bf16, &network, &shapes, (BATCH, 0));
+    let named = |formats: &[Precision]| -> Vec<&str> {
+        let rounded = network.nodes.iter().zip(formats).filter(|(_, format)| **format == Precision::Bf16);
+        rounded.map(|(node, _)| &node.name[..]).collect()
+    };
+    // A sum by itself and what it adds stay f32, as what a linear layer reads; a rectifier adds on the way.
+    assert_eq!(named(&storage.outputs), ["open", "prelu", "first", "first_prelu"]);
+    assert_eq!(named(&storage.gradients), ["open", "prelu", "first", "first_prelu", "unit"]);
+}
+
+#[test]
 fn features_and_gradients_are_those_of_the_definition() {
     for network in networks() {
         let (bytes, weights) = (pixels(&network), weights(&network));
