@@ -10,6 +10,9 @@ pub(crate) const WORDS: usize = 16;
 /// A vector register, or what stands in its place.
 pub(crate) type Words = [u32; WORDS];
 
+/// General registers that [`Context::of_parts`] takes, the last of them the instruction pointer.
+pub(crate) const GENERAL: usize = libc::REG_RIP as usize + 1;
+
 /// Parts of the saved state, by their number in XCR0 (volume 1, 13.1).
 const SSE: u32 = 1;
 const AVX: u32 = 2;
@@ -60,8 +63,16 @@ impl Context {
         // SAFETY: the caller's promise.
         unsafe {
             let machine = &mut (*context).uc_mcontext;
-            Context { general: machine.gregs.as_mut_ptr(), vectors: machine.fpregs.cast() }
+            Context::of_parts(machine.gregs.as_mut_ptr().cast(), machine.fpregs.cast())
         }
+    }
+
+    /// That of general registers in the order of `ucontext_t` and of what `XSAVE` saved.
+    ///
+    /// # Safety
+    /// Both outlive the result, and nothing else refers to them meanwhile.
+    pub(crate) unsafe fn of_parts(general: *mut u64, vectors: *mut u8) -> Context {
+        Context { general: general.cast(), vectors }
     }
 
     pub(crate) fn general(&self, register: libc::c_int) -> u64 {

@@ -2,16 +2,17 @@
 //! x86-64 Linux machine whose processor has AVX-512 but neither of these, so that their tests can run there.
 //!
 //! The processor refuses an instruction that it lacks, Linux reports that to the process (`SIGILL`), and the handler here
-//! computes what the instruction would have, in the registers that were saved for the process, and goes on behind it.
+//! has it computed, in the registers that were saved for the process: the first time there, then by a jump in its place.
 //! `CPUID` is made to fault (`SIGSEGV`) and answered with the missing features, and the request for the tile registers is
 //! answered with a yes. Operations: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
 //!
-//! One trap takes some microseconds: this is for tests, no measure of speed.
+//! This is for tests, no measure of speed.
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
 mod context;
 mod features;
 mod pairs;
+mod patch;
 mod tiles;
 mod trap;
 

@@ -6,18 +6,25 @@ use std::ptr;
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic};
 
 use crate::context::Context;
-use crate::{fail, features, pairs, tiles};
+use crate::patch::Replaced;
+use crate::{fail, features, pairs, patch, tiles};
 
 /// Bytes of the longest instruction, and of a page.
 const LONGEST: usize = 15;
 const PAGE: usize = 4096;
+/// Instructions that are replaced together.
+const MOST: usize = 64;
 const CPUID: [u8; 2] = [0x0f, 0xa2];
 
 type Handler = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
 
 /// Installs the handlers.
 pub(crate) fn catch() -> io::Result<()> {
-    for (signal, handler) in [(libc::SIGILL, refused as Handler), (libc::SIGSEGV, faulted as Handler)] {
+    for (signal, handler) in [
+        (libc::SIGILL, refused as Handler),
+        (libc::SIGTRAP, stopped as Handler),
+        (libc::SIGSEGV, faulted as Handler),
+    ] {
         // SAFETY: zeros are a valid action, and the handlers have the signature of SA_SIGINFO.
         let result = unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
@@ -32,23 +39,39 @@ pub(crate) fn catch() -> io::Result<()> {
     Ok(())
 }
 
-/// An instruction that the processor does not know. Those after it are computed here too, as far as they are known here:
-/// one trap serves them all.
+/// An instruction that the processor does not know: from now on it is replaced, with those after it that are known here.
 extern "C" fn refused(signal: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel hands over the context of the thread.
     let mut context = unsafe { Context::new(context.cast()) };
-    let mut computed = 0;
-    loop {
-        let instruction = decode(context.instruction_pointer());
-        if !compute(&instruction, &mut context) {
-            break;
+    let place = context.instruction_pointer();
+    let read = || {
+        let mut run = Vec::new();
+        let mut next = decode(place);
+        while is_known(&next) && run.len() < MOST {
+            run.push(next);
+            next = decode(next.next_ip());
         }
-        context.set_instruction_pointer(instruction.next_ip());
-        computed += 1;
+        run
+    };
+    match patch::replace(place, read) {
+        Replaced::Done => {}
+        Replaced::Not(instruction) => {
+            compute(&instruction, &mut context);
+            context.set_instruction_pointer(instruction.next_ip());
+        }
+        Replaced::Unknown => give_up(signal),
     }
-    if computed == 0 {
-        give_up(signal);
+}
+
+/// A breakpoint: another thread is replacing the instruction, which is tried again.
+extern "C" fn stopped(signal: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel hands over the context of the thread.
+    let mut context = unsafe { Context::new(context.cast()) };
+    let place = context.instruction_pointer() - 1;
+    if !patch::is_replaced(place) {
+        return give_up(signal);
     }
+    context.set_instruction_pointer(place);
 }
 
 /// A fault: `CPUID`, or one of the program's own.
@@ -93,19 +116,28 @@ fn decode(pointer: u64) -> Instruction {
     at_most(of_page).or_else(|| at_most(LONGEST)).unwrap_or_default()
 }
 
-/// Computes an instruction, if it is one of those known here.
-fn compute(instruction: &Instruction, context: &mut Context) -> bool {
+/// Whether an instruction is one of those known here.
+fn is_known(instruction: &Instruction) -> bool {
+    matches!(
+        instruction.mnemonic(),
+        Mnemonic::Vdpbf16ps
+            | Mnemonic::Vcvtne2ps2bf16
+            | Mnemonic::Vcvtneps2bf16
+            | Mnemonic::Ldtilecfg
+            | Mnemonic::Tilerelease
+            | Mnemonic::Tilezero
+            | Mnemonic::Tileloadd
+            | Mnemonic::Tilestored
+            | Mnemonic::Tdpbf16ps
+    )
+}
+
+/// Computes an instruction that is known.
+pub(crate) fn compute(instruction: &Instruction, context: &mut Context) {
     match instruction.mnemonic() {
         Mnemonic::Vdpbf16ps => pairs::multiply(instruction, context),
         Mnemonic::Vcvtne2ps2bf16 => pairs::round_two(instruction, context),
         Mnemonic::Vcvtneps2bf16 => pairs::round(instruction, context),
-        Mnemonic::Ldtilecfg
-        | Mnemonic::Tilerelease
-        | Mnemonic::Tilezero
-        | Mnemonic::Tileloadd
-        | Mnemonic::Tilestored
-        | Mnemonic::Tdpbf16ps => tiles::compute(instruction, context),
-        _ => return false,
+        _ => tiles::compute(instruction, context),
     }
-    true
 }
