@@ -63,9 +63,9 @@ fn networks() -> [Network; 3] {
         .map(|(family, depth)| of(family, depth).build().unwrap())
 }
 
-/// All but AMX, whose steps make lists of the tiles of a map.
+/// One for every instruction set of this processor.
 fn pools() -> Vec<Pool> {
-    let sets = Isa::ALL.into_iter().filter(|isa| isa.is_available() && *isa != Isa::Amx);
+    let sets = Isa::ALL.into_iter().filter(|isa| isa.is_available());
     sets.map(|isa| Pool::with_isa(2, isa).unwrap()).collect()
 }
 
