@@ -186,14 +186,14 @@ pub(crate) fn forward(
         }
         Algorithm::Winograd => {
             let shape = filters(pool, method.precision, geometry, Direction::Forward);
-            let (target, store) = (target.reborrow().floats(), Store::Replace);
+            let (target, store) = (target.reborrow(), Store::Replace);
             let streams =
                 stored::streams(pool.isa(), target.len(), store, method.weights == Weights::Changing);
             let finish = winograd::Finish { epilogue, store, streams };
             winograd::convolve(
                 pool,
                 geometry,
-                source.values.floats(),
+                source.values,
                 shape,
                 rearranged,
                 finish,
@@ -221,9 +221,10 @@ pub(crate) fn is_dense(pool: &Pool, method: Method, geometry: &Geometry) -> bool
 /// Whether both passes take and make bf16 where they lie in memory.
 pub(crate) fn takes_bf16(pool: &Pool, method: Method, geometry: &Geometry) -> bool {
     match method.algorithm {
+        Algorithm::Winograd => true,
         #[cfg(target_arch = "x86_64")]
         Algorithm::Flat => true,
-        _ => is_dense(pool, method, geometry),
+        Algorithm::Direct | Algorithm::Unpacked => is_dense(pool, method, geometry),
     }
 }
 
@@ -294,10 +295,8 @@ pub(crate) fn gradients(
             }
         }
         Algorithm::Winograd => {
-            let (source, d_target) = (source.floats(), d_target.floats());
             winograd::weight_gradient(pool, precision, geometry, source, d_target, workspace, d_weights);
             if let Some((d_source, store)) = d_source {
-                let d_source = d_source.floats();
                 let shape = filters(pool, precision, geometry, Direction::Backward);
                 let (filters, workspace) = workspace.split_at_mut(shape.len());
                 shape.transform(pool, weights, filters);

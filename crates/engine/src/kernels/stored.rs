@@ -308,6 +308,13 @@ impl<'a> StoredMut<'a> {
 }
 
 impl<'a> SharedStored<'a> {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            SharedStored::F32(values) => values.len(),
+            SharedStored::Bf16(values) => values.len(),
+        }
+    }
+
     /// Those of `range`.
     ///
     /// # Panics

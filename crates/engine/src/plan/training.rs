@@ -85,9 +85,9 @@ impl TrainingPlan {
     ///
     /// The operands of the products of linear layers and of convolutions without groups are rounded to `precision`, if the
     /// instruction set multiplies it ([`Precision::of_products`]). So are
-    /// large activations and their gradients in memory where all that read them can: around convolutions of 1 x 1,
-    /// depthwise ones, normalisations and rectifiers, by AMX around all convolutions. Weights, their gradients, sums,
-    /// statistics and everything else stay f32.
+    /// large activations and their gradients in memory where all that read them can: around normalisations, rectifiers and
+    /// convolutions, but for those that a convolution of 3 x 3 with a stride reads without AMX. Weights, their gradients,
+    /// sums, statistics and everything else stay f32.
     ///
     /// # Errors
     /// When the engine cannot run one of its nodes.

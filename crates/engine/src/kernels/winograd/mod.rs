@@ -18,6 +18,7 @@ use tiles::{Outputs, PLANES, Patch, Planes, Tiles};
 
 use super::batch_norm::{PartMoments, Parts};
 use super::epilogue::Epilogue;
+use super::stored::{Stored, StoredMut};
 use super::{Geometry, column};
 use crate::gemm::{BLOCK, Panel, Panels, Registers, Store, blocked_product};
 use crate::pool::{Pool, Shared};
@@ -109,13 +110,13 @@ pub(crate) struct Finish<'a> {
 pub(crate) fn convolve(
     pool: &Pool,
     geometry: &Geometry,
-    source: &[f32],
+    source: Stored<'_>,
     shape: Filters,
     filters: &[f32],
     finish: Finish<'_>,
     moments: Option<&mut [f32]>,
     workspace: &mut [f32],
-    target: &mut [f32],
+    target: StoredMut<'_>,
 ) -> Option<Parts> {
     let (isa, panels) = (pool.isa(), shape.panels);
     assert!(filters.len() >= shape.len(), "{} floats for filters of {}", filters.len(), shape.len());
@@ -126,7 +127,7 @@ pub(crate) fn convolve(
     let (Tasks::Tiles(each) | Tasks::Panels(each)) = tasks;
     let layout = Planes::blocks(shape.precision, each, shape.from());
     let stride = each * panels.panel(0).width + BLOCK;
-    let outputs = Outputs { tiles: &to, target: Shared::new(target), finish };
+    let outputs = Outputs { tiles: &to, target: target.shared(), finish };
     let taken = |block: usize| block * each..((block + 1) * each).min(count);
     let finish = |block: usize,
                   index: usize,
@@ -237,7 +238,7 @@ mod tests {
     use crate::isa::Isa;
     use crate::kernels::epilogue::After;
     use crate::kernels::reference;
-    use crate::testing::Numbers;
+    use crate::testing::{Numbers, halves, seen, wide};
     use net::Shape;
 
     /// Greatest difference in units of the greatest expected value. Transforms multiply by at most 5 * 5 on the
@@ -322,7 +323,7 @@ mod tests {
                     shape.transform(&pool, &weights, &mut filters);
                     let len = convolve_workspace_len(&pool, &geometry, shape);
                     let work = &mut vec![f32::NAN; len];
-                    convolve(&pool, &geometry, from, shape, &filters, finish, moments, work, to)
+                    convolve(&pool, &geometry, from.into(), shape, &filters, finish, moments, work, to.into())
                 };
                 let run = |direction, from: &[f32], bias: Option<&[f32]>, to: &mut [f32], store| {
                     let finish = Finish { epilogue: Epilogue::bias(bias), store, streams: false };
@@ -383,9 +384,78 @@ mod tests {
                 let start = numbers.vector(weights.len());
                 let mut actual = start.clone();
                 let (work, into) = (&mut workspace, (&mut actual[..], Store::Add));
-                weight_gradient(&pool, precision, &geometry, &source, &d_target, work, into);
+                let operands = [&source, &d_target].map(Stored::from);
+                weight_gradient(&pool, precision, &geometry, operands[0], operands[1], work, into);
                 let expected: Vec<f32> = d_weights.iter().zip(&start).map(|(a, b)| a + b).collect();
                 assert_near(precision, &actual, &expected, &format!("weight gradient, {what}"));
+            }
+        }
+    }
+
+    #[test]
+    fn bf16_in_memory_makes_what_f32_does_rounded_once() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let pool = Pool::with_isa(2, isa).unwrap();
+            let cases = geometries().into_iter().flat_map(|geometry| {
+                [Precision::F32, Precision::Bf16].map(|precision| (geometry, precision))
+            });
+            for (geometry, precision) in cases {
+                let what = format!("{isa}, {precision}, {geometry:?}");
+                let mut numbers = Numbers::new(14);
+                let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
+                let weights = numbers.vector(9 * inputs * outputs);
+                let (source_len, target_len) = (geometry.source_len(), geometry.target_len());
+                let [source, d_target, start, residual] = [source_len, target_len, source_len, target_len]
+                    .map(|len| seen(Precision::Bf16, &numbers.vector(len)));
+                let slopes = numbers.vector(outputs);
+                let [narrow_source, narrow_d, narrow_start, narrow_residual] =
+                    [&source, &d_target, &start, &residual].map(|values| halves(values));
+                let run = |direction,
+                           from: Stored<'_>,
+                           finish: Finish<'_>,
+                           moments: &mut [f32],
+                           to: StoredMut<'_>| {
+                    let shape = Filters::new(&pool, precision, inputs, outputs, direction);
+                    let mut filters = vec![f32::NAN; shape.len()];
+                    shape.transform(&pool, &weights, &mut filters);
+                    let work = &mut vec![f32::NAN; convolve_workspace_len(&pool, &geometry, shape)];
+                    let moments = (direction == Direction::Forward).then_some(moments);
+                    convolve(&pool, &geometry, from, shape, &filters, finish, moments, work, to);
+                };
+                let forward = |residual, streams, from, moments: &mut [f32], to: StoredMut<'_>| {
+                    let after = After { slopes: Some(&slopes), residual: Some(residual) };
+                    let finish =
+                        Finish { epilogue: Epilogue { bias: None, after }, store: Store::Replace, streams };
+                    run(Direction::Forward, from, finish, moments, to);
+                };
+                let [mut moments, mut rounded_moments] =
+                    [(); 2].map(|()| vec![0.0; column::PARTS * 2 * outputs]);
+                let (mut exact, mut rounded) = (vec![f32::NAN; target_len], vec![0; target_len]);
+                forward((&residual).into(), false, (&source).into(), &mut moments, (&mut exact).into());
+                for streams in [false, true] {
+                    let (residual, to) = (Stored::Bf16(&narrow_residual), StoredMut::Bf16(&mut rounded));
+                    forward(residual, streams, Stored::Bf16(&narrow_source), &mut rounded_moments, to);
+                    assert_eq!(wide(&rounded), seen(Precision::Bf16, &exact), "forward, {what}");
+                    assert_eq!(rounded_moments, moments, "{what}");
+                }
+
+                let (mut exact, mut rounded) = (start.clone(), narrow_start.clone());
+                let finish = Finish { epilogue: Epilogue::default(), store: Store::Add, streams: false };
+                run(Direction::Backward, (&d_target).into(), finish, &mut moments, (&mut exact).into());
+                let to = StoredMut::Bf16(&mut rounded);
+                run(Direction::Backward, Stored::Bf16(&narrow_d), finish, &mut moments, to);
+                assert_eq!(wide(&rounded), seen(Precision::Bf16, &exact), "input gradient, {what}");
+
+                let gradient = |source, d_target| {
+                    let mut workspace = vec![f32::NAN; workspace_len(&pool, precision, &geometry)];
+                    let mut d_weights = vec![f32::NAN; weights.len()];
+                    let into = (&mut d_weights[..], Store::Replace);
+                    weight_gradient(&pool, precision, &geometry, source, d_target, &mut workspace, into);
+                    d_weights
+                };
+                let exact = gradient((&source).into(), (&d_target).into());
+                let rounded = gradient(Stored::Bf16(&narrow_source), Stored::Bf16(&narrow_d));
+                assert_eq!(rounded, exact, "weight gradient, {what}");
             }
         }
     }
@@ -411,7 +481,8 @@ mod tests {
             let work = &mut vec![0.0; convolve_workspace_len(&pool, &geometry, shape)];
             let (epilogue, store) = (Epilogue::default(), Store::Replace);
             let finish = Finish { epilogue, store, streams: true };
-            convolve(&pool, &geometry, &source, shape, &filters, finish, None, work, &mut target);
+            let (from, to) = ((&source).into(), (&mut target).into());
+            convolve(&pool, &geometry, from, shape, &filters, finish, None, work, to);
             target
         };
         let once = run(1);

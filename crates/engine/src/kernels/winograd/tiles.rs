@@ -12,6 +12,7 @@ use super::transform::{self, Square};
 use crate::gemm::{APART, BLOCK, Format, MAX_LANES, Panels, Store, Vector, by_format, by_vector};
 use crate::isa::Isa;
 use crate::kernels::batch_norm::PartMoments;
+use crate::kernels::stored::{SharedStored, Stored};
 use crate::pool::Shared;
 use crate::precision::Precision;
 
@@ -192,7 +193,7 @@ pub(super) fn spread(
     patch: Patch,
     tiles: &Tiles,
     taken: Range<usize>,
-    source: &[f32],
+    source: Stored<'_>,
     layout: Planes,
     first: usize,
     planes: Shared<'_, f32>,
@@ -212,13 +213,13 @@ pub(super) fn spread(
                 isa,
                 layout.precision,
                 spread_sources,
-                (tiles: &Tiles, taken: Range<usize>, source: &[f32], layout: Planes, first: usize, planes: Shared<'_, f32>)
+                (tiles: &Tiles, taken: Range<usize>, source: Stored<'_>, layout: Planes, first: usize, planes: Shared<'_, f32>)
             ),
             Patch::TargetGradient => by_format!(
                 isa,
                 layout.precision,
                 spread_gradients,
-                (tiles: &Tiles, taken: Range<usize>, source: &[f32], layout: Planes, first: usize, planes: Shared<'_, f32>)
+                (tiles: &Tiles, taken: Range<usize>, source: Stored<'_>, layout: Planes, first: usize, planes: Shared<'_, f32>)
             ),
         }
     }
@@ -227,19 +228,56 @@ pub(super) fn spread(
 /// Channels for which the places of a tile's pixels are looked up once.
 pub(super) const CHANNELS: usize = 512;
 
-/// What stands for the channels of a pixel outside the image.
-static OUTSIDE: [f32; CHANNELS] = [0.0; CHANNELS];
+/// A number of a map as memory holds it.
+trait Number: Copy + 'static {
+    /// What stands for the channels of a pixel outside the image.
+    const OUTSIDE: &'static [Self; CHANNELS];
+
+    const ZERO: Self;
+
+    /// The vector that begins at an address.
+    ///
+    /// # Safety
+    /// The processor has `V`'s instruction set, and as many numbers are readable as it has lanes.
+    #[expect(unsafe_code, reason = "loads a whole vector")]
+    unsafe fn load<V: Vector>(source: *const Self) -> V;
+}
+
+impl Number for f32 {
+    const OUTSIDE: &'static [f32; CHANNELS] = &[0.0; CHANNELS];
+    const ZERO: f32 = 0.0;
+
+    #[expect(unsafe_code, reason = "loads a whole vector")]
+    #[inline(always)]
+    unsafe fn load<V: Vector>(source: *const f32) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { V::load(source) }
+    }
+}
+
+/// A bf16.
+impl Number for u16 {
+    const OUTSIDE: &'static [u16; CHANNELS] = &[0; CHANNELS];
+    const ZERO: u16 = 0;
+
+    #[expect(unsafe_code, reason = "loads a whole vector")]
+    #[inline(always)]
+    unsafe fn load<V: Vector>(source: *const u16) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { V::widen(source) }
+    }
+}
 
 /// Where the channels from some first one on of a tile's pixels are.
 #[derive(Clone, Copy)]
-struct Pixels<const SIZE: usize>([[*const f32; SIZE]; SIZE]);
+struct Pixels<T, const SIZE: usize>([[*const T; SIZE]; SIZE]);
 
-impl<const SIZE: usize> Pixels<SIZE> {
-    const OUTSIDE: Pixels<SIZE> = Pixels([[OUTSIDE.as_ptr(); SIZE]; SIZE]);
+impl<T: Number, const SIZE: usize> Pixels<T, SIZE> {
+    const OUTSIDE: Pixels<T, SIZE> = Pixels([[T::OUTSIDE.as_ptr(); SIZE]; SIZE]);
 
     /// Those of the square of `tile`.
     #[inline(always)]
-    fn of(tiles: &Tiles, tile: usize, before: usize, source: &[f32], channel: usize) -> Pixels<SIZE> {
+    fn of(tiles: &Tiles, tile: usize, before: usize, source: &[T], channel: usize) -> Pixels<T, SIZE> {
         let mut pixels = Pixels::OUTSIDE;
         tiles.square::<SIZE>(tile, before, |row, column, offset| {
             if let Some(offset) = offset {
@@ -259,24 +297,24 @@ impl<const SIZE: usize> Pixels<SIZE> {
         for line in &self.0 {
             for pixel in &line[2 * before..] {
                 // SAFETY: the caller promises the instruction set.
-                unsafe { V::prefetch(pixel.wrapping_add(channel)) }
+                unsafe { V::prefetch(pixel.wrapping_add(channel).cast()) }
             }
         }
     }
 }
 
 /// One vector of each pixel.
-struct Here<'a, const SIZE: usize> {
-    pixels: &'a Pixels<SIZE>,
+struct Here<'a, T, const SIZE: usize> {
+    pixels: &'a Pixels<T, SIZE>,
     channel: usize,
 }
 
-impl<V: Vector, const SIZE: usize> Square<V, SIZE> for Here<'_, SIZE> {
+impl<V: Vector, T: Number, const SIZE: usize> Square<V, SIZE> for Here<'_, T, SIZE> {
     #[expect(unsafe_code, reason = "loads whole vectors")]
     #[inline(always)]
     unsafe fn load(&self, row: usize, column: usize) -> V {
         // SAFETY: whoever makes one knows that the pixels have as many channels left.
-        unsafe { V::load(self.pixels.0[row][column].wrapping_add(self.channel)) }
+        unsafe { T::load(self.pixels.0[row][column].wrapping_add(self.channel)) }
     }
 }
 
@@ -286,8 +324,8 @@ impl<V: Vector, const SIZE: usize> Square<V, SIZE> for Here<'_, SIZE> {
 /// The processor has `V`'s instruction set, and the pixels have as many channels left.
 #[expect(unsafe_code, reason = "reads pixels by pointers; tested against plain loops")]
 #[inline(always)]
-unsafe fn last_channels<V: Vector, const SIZE: usize>(
-    pixels: &Pixels<SIZE>,
+unsafe fn last_channels<V: Vector, T: Number, const SIZE: usize>(
+    pixels: &Pixels<T, SIZE>,
     channel: usize,
     left: usize,
 ) -> [[V; SIZE]; SIZE] {
@@ -295,11 +333,11 @@ unsafe fn last_channels<V: Vector, const SIZE: usize>(
     unsafe {
         let mut patch = [[V::splat(0.0); SIZE]; SIZE];
         for (value, pixel) in patch.as_flattened_mut().iter_mut().zip(pixels.0.as_flattened()) {
-            let mut lanes = [0.0; MAX_LANES];
+            let mut lanes = [T::ZERO; MAX_LANES];
             for (lane, value) in lanes[..left].iter_mut().enumerate() {
                 *value = *pixel.add(channel + lane);
             }
-            *value = V::load(lanes.as_ptr());
+            *value = T::load(lanes.as_ptr());
         }
         patch
     }
@@ -313,20 +351,43 @@ macro_rules! transformed {
             $transform(&Here { pixels, channel })
         } else {
             let left = channels.saturating_sub(channel);
-            $transform(&last_channels::<$vector, _>(pixels, channel, left))
+            $transform(&last_channels::<$vector, _, _>(pixels, channel, left))
         }
     }};
 }
 
 /// Makes a loop over tiles and vectors of words around one transform.
 macro_rules! spread_tiles {
-    ($name:ident, $transform:path, $size:expr, $before:expr) => {
+    ($name:ident, $of_numbers:ident, $transform:path, $size:expr, $before:expr) => {
         #[expect(unsafe_code, reason = "transforms whole vectors; tested against plain loops")]
         #[inline(always)]
         unsafe fn $name<V: Vector, F: Format<V>>(
             tiles: &Tiles,
             taken: Range<usize>,
-            source: &[f32],
+            source: Stored<'_>,
+            layout: Planes,
+            first: usize,
+            planes: Shared<'_, f32>,
+        ) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                match source {
+                    Stored::F32(source) => {
+                        $of_numbers::<V, F, f32>(tiles, taken, source, layout, first, planes);
+                    }
+                    Stored::Bf16(source) => {
+                        $of_numbers::<V, F, u16>(tiles, taken, source, layout, first, planes);
+                    }
+                }
+            }
+        }
+
+        #[expect(unsafe_code, reason = "transforms whole vectors; tested against plain loops")]
+        #[inline(always)]
+        unsafe fn $of_numbers<V: Vector, F: Format<V>, T: Number>(
+            tiles: &Tiles,
+            taken: Range<usize>,
+            source: &[T],
             layout: Planes,
             first: usize,
             planes: Shared<'_, f32>,
@@ -338,7 +399,7 @@ macro_rules! spread_tiles {
                 let channels = (tiles.shape.channels - first_channel).min(CHANNELS);
                 let pixels_of = |tile: usize| {
                     if tile < taken.end {
-                        Pixels::<{ $size }>::of(tiles, tile, $before, source, first_channel)
+                        Pixels::<T, { $size }>::of(tiles, tile, $before, source, first_channel)
                     } else {
                         Pixels::OUTSIDE
                     }
@@ -383,8 +444,8 @@ macro_rules! spread_tiles {
     };
 }
 
-spread_tiles!(spread_sources, transform::source, INPUTS, 1);
-spread_tiles!(spread_gradients, transform::d_target, OUTPUTS, 0);
+spread_tiles!(spread_sources, spread_source_numbers, transform::source, INPUTS, 1);
+spread_tiles!(spread_gradients, spread_gradient_numbers, transform::d_target, OUTPUTS, 0);
 
 /// One vector of the products of a tile: from `first` on in the first plane, and in each of the others.
 struct Products {
@@ -405,7 +466,7 @@ impl<V: Vector> Square<V, INPUTS> for Products {
 #[derive(Clone, Copy)]
 pub(super) struct Outputs<'a> {
     pub(super) tiles: &'a Tiles,
-    pub(super) target: Shared<'a, f32>,
+    pub(super) target: SharedStored<'a>,
     pub(super) finish: Finish<'a>,
 }
 
@@ -499,14 +560,12 @@ unsafe fn merge_tiles<V: Vector>(
                 }
                 for (value, pixel) in merged.as_flattened().iter().zip(square.as_flattened()) {
                     let Some(pixel) = pixel else { continue };
-                    let target = outputs.target.range(pixel + channel..pixel + channel + lanes);
+                    let mut target = outputs.target.range(pixel + channel..pixel + channel + lanes);
+                    let mut value = *value;
                     if store == Store::Add {
-                        V::load_some(target).add(*value).store_some(target);
-                    } else if streams && lanes == V::LANES {
-                        value.stream(target.as_mut_ptr());
-                    } else {
-                        value.store_some(target);
+                        value = target.as_ref().at::<V>(0..lanes).add(value);
                     }
+                    target.put(value, 0..lanes, streams);
                 }
             }
         }

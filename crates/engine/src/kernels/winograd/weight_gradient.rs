@@ -8,6 +8,7 @@ use super::tiles::{self, PLANES, Patch, Planes, Tiles};
 use super::transform;
 use crate::gemm::{Panel, Panels, Registers, Store, Vector, by_vector, depth_major_product};
 use crate::kernels::Geometry;
+use crate::kernels::stored::Stored;
 use crate::pool::{Pool, Shared};
 use crate::precision::Precision;
 
@@ -77,8 +78,8 @@ pub(crate) fn weight_gradient(
     pool: &Pool,
     precision: Precision,
     geometry: &Geometry,
-    source: &[f32],
-    d_target: &[f32],
+    source: Stored<'_>,
+    d_target: Stored<'_>,
     workspace: &mut [f32],
     (d_weights, store): (&mut [f32], Store),
 ) {
@@ -137,7 +138,7 @@ fn spread(
     [from, to]: [&Tiles; 2],
     start: usize,
     count: usize,
-    [source, d_target]: [&[f32]; 2],
+    [source, d_target]: [Stored<'_>; 2],
     section: &Section,
     [sources, gradients]: [&mut [f32]; 2],
 ) {

@@ -77,6 +77,7 @@ fn networks() -> Vec<Network> {
         ]),
         chains(),
         left(),
+        filtered(),
     ]
 }
 
@@ -143,6 +144,26 @@ fn left() -> Network {
     Network { input: Input { height: 20, width: 16 }, ..left }
 }
 
+/// Convolutions with channels enough for minimal filtering, with and without a normalisation after them.
+fn filtered() -> Network {
+    let filtered = network(&[
+        ("open", convolution(16, 1, 1, true), &["image"]),
+        ("open_prelu", PRELU, &["open"]),
+        ("first", convolution(16, 1, 1, false), &["open_prelu"]),
+        ("first_norm", NORM, &["first"]),
+        ("first_prelu", PRELU, &["first_norm"]),
+        ("second", convolution(20, 1, 1, true), &["first_prelu"]),
+        ("second_prelu", PRELU, &["second"]),
+        ("third", convolution(16, 1, 1, false), &["second_prelu"]),
+        ("third_norm", NORM, &["third"]),
+        ("unit", Op::Add, &["open_prelu", "third_norm"]),
+        ("last", convolution(16, 2, 1, true), &["unit"]),
+        ("fc", linear(3), &["last"]),
+    ]);
+    // Tiles enough.
+    Network { input: Input { height: 20, width: 16 }, ..filtered }
+}
+
 const BATCH: usize = 3;
 
 fn pixels(network: &Network) -> Vec<u8> {
@@ -178,14 +199,16 @@ fn normalisations_are_left_to_their_readers() {
     assert_eq!(named(&left(), is_pending), ["expand_norm", "strided_norm", "deep_norm"]);
 }
 
+/// The nodes in bf16.
+fn named<'a>(network: &'a Network, formats: &[Precision]) -> Vec<&'a str> {
+    let rounded = network.nodes.iter().zip(formats).filter(|(_, format)| **format == Precision::Bf16);
+    rounded.map(|(node, _)| &node.name[..]).collect()
+}
+
 #[test]
 fn what_all_can_read_is_kept_in_bf16() {
     let (pool, network) = (Pool::with_isa(1, Isa::Portable).unwrap(), left());
     let shapes = network.shapes();
-    let named = |formats: &[Precision]| -> Vec<&str> {
-        let rounded = network.nodes.iter().zip(formats).filter(|(_, format)| **format == Precision::Bf16);
-        rounded.map(|(node, _)| &node.name[..]).collect()
-    };
     let storage = |precision, least| {
         let mut storage = Storage::of((&pool, precision), precision, &network, &shapes, (BATCH, least));
         // The outputs of normalisations that are left to their readers are no values.
@@ -200,13 +223,25 @@ fn what_all_can_read_is_kept_in_bf16() {
     let all = storage(Precision::Bf16, 0);
     // What a linear layer reads stays f32.
     let outputs = ["open", "open_norm", "branch", "branch_norm", "expand", "strided", "deep"];
-    assert_eq!(named(&all.outputs), outputs);
+    assert_eq!(named(&network, &all.outputs), outputs);
     // So do gradients that a convolution of 3 x 3 reads, or is handed by a normalisation; a sum hands one on that is f32.
     let gradients = ["branch", "branch_norm", "expand", "expand_norm", "expand_prelu", "strided"];
-    assert_eq!(named(&all.gradients)[..6], gradients);
-    assert_eq!(named(&all.gradients)[6..], ["strided_norm", "strided_prelu", "deep"]);
-    assert!(named(&storage(Precision::F32, 0).outputs).is_empty());
-    assert_eq!(named(&storage(Precision::Bf16, BATCH * 20 * 16 * 8).outputs), ["expand"]);
+    assert_eq!(named(&network, &all.gradients)[..6], gradients);
+    assert_eq!(named(&network, &all.gradients)[6..], ["strided_norm", "strided_prelu", "deep"]);
+    assert!(named(&network, &storage(Precision::F32, 0).outputs).is_empty());
+    assert_eq!(named(&network, &storage(Precision::Bf16, BATCH * 20 * 16 * 8).outputs), ["expand"]);
+}
+
+#[test]
+fn minimal_filtering_takes_bf16() {
+    let (pool, network) = (Pool::with_isa(1, Isa::Portable).unwrap(), filtered());
+    let storage =
+        Storage::of((&pool, Precision::F32), Precision::Bf16, &network, &network.shapes(), (BATCH, 0));
+    // What a convolution with a stride reads stays f32, here with the normalisation that adds to it.
+    let outputs = ["open", "open_prelu", "first", "first_norm", "second", "second_prelu", "third"];
+    assert_eq!(named(&network, &storage.outputs), outputs);
+    let gradients = ["first", "first_norm", "first_prelu", "second", "second_prelu", "third", "third_norm"];
+    assert_eq!(named(&network, &storage.gradients), gradients);
 }
 
 #[test]
@@ -219,13 +254,9 @@ fn by_tiles_convolutions_of_3_x_3_take_bf16_too() {
     let (pool, network) = (Pool::with_isa(1, Isa::Amx).unwrap(), networks().remove(0));
     let shapes = network.shapes();
     let storage = Storage::of((&pool, Precision::Bf16), Precision::Bf16, &network, &shapes, (BATCH, 0));
-    let named = |formats: &[Precision]| -> Vec<&str> {
-        let rounded = network.nodes.iter().zip(formats).filter(|(_, format)| **format == Precision::Bf16);
-        rounded.map(|(node, _)| &node.name[..]).collect()
-    };
     // A sum by itself and what it adds stay f32, as what a linear layer reads; a rectifier adds on the way.
-    assert_eq!(named(&storage.outputs), ["open", "prelu", "first", "first_prelu"]);
-    assert_eq!(named(&storage.gradients), ["open", "prelu", "first", "first_prelu", "unit"]);
+    assert_eq!(named(&network, &storage.outputs), ["open", "prelu", "first", "first_prelu"]);
+    assert_eq!(named(&network, &storage.gradients), ["open", "prelu", "first", "first_prelu", "unit"]);
 }
 
 #[test]
@@ -311,7 +342,7 @@ fn bf16_changes_little_and_something_and_nothing_with_the_threads() {
         [(network.clone(), (bf16, f32)), (network, (bf16, (bf16, 0)))]
     });
     // Values in memory alone, in networks that have some that may be rounded.
-    let stored = [chains(), left()].map(|network| (network, (Precision::F32, (bf16, 0))));
+    let stored = [chains(), left(), filtered()].map(|network| (network, (Precision::F32, (bf16, 0))));
     for (network, rounding) in cases.chain(stored) {
         let (bytes, weights) = (pixels(&network), weights(&network));
         let run = |threads: usize, (products, stored): (Precision, (Precision, usize))| {
