@@ -102,7 +102,7 @@ impl Patches {
         i32::try_from(distance).ok()?;
         let stub = self.free;
         let mut code = [0u8; STUB];
-        // lea rsp, [rsp - 128]; push [rip + 11]; jmp [rip + 13]; then the site and where to jump.
+        // lea rsp, [rsp - 128]; push the site; jump; both are read at the end of the stub.
         code[..5].copy_from_slice(&[0x48, 0x8d, 0x64, 0x24, 0x80]);
         code[5..11].copy_from_slice(&[0xff, 0x35, 21, 0, 0, 0]);
         code[11..17].copy_from_slice(&[0xff, 0x25, 23, 0, 0, 0]);
