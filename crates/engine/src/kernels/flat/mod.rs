@@ -287,6 +287,9 @@ fn spread(map: &Map, grid: &Grid<'_>, slab: &Slab, plane: usize, source: Stored<
             let (line, behind) = line.split_at_mut(there * channels);
             behind.fill(0);
             let pixel = row * width + first;
+            if there == 0 {
+                continue;
+            }
             // One run of neighbours, or every pixel by itself.
             let (count, step) = if map.step == 1 { (there * channels, 1) } else { (channels, map.step) };
             for (index, target) in line.chunks_exact_mut(count).enumerate() {
@@ -450,6 +453,9 @@ mod tests {
             (1, 70, 64, 160, 20, [3, 3], 1, 1),
             (2, 61, 67, 130, 20, [3, 3], 2, 1),
             (4, 100, 90, 3, 32, [1, 1], 1, 0),
+            // Slabs whose positions are whole blocks, so that their planes end where the row after them would begin.
+            (1, 20, 62, 8, 8, [3, 3], 2, 1),
+            (1, 40, 64, 8, 8, [1, 1], 2, 0),
         ]
         .map(Geometry::of)
         .into()

@@ -68,7 +68,12 @@ impl Cut {
 /// Floats of workspace that [`weight_gradient`] needs.
 pub(crate) fn weight_gradient_workspace_len(geometry: &Geometry) -> usize {
     let cut = Cut::new(geometry);
-    geometry.source.channels.max(geometry.target.channels) + cut.parts * cut.sums()
+    zeros_len(geometry) + cut.parts * cut.sums()
+}
+
+/// Floats of zeros in place of a row: whole cache lines, so that the sums behind them begin one.
+fn zeros_len(geometry: &Geometry) -> usize {
+    geometry.source.channels.max(geometry.target.channels).next_multiple_of(TILE)
 }
 
 /// `d_weights (=|+=) transposed source * d_target`: the gradient with respect to the weights, `[taps, in, out]`;
@@ -92,7 +97,7 @@ pub(crate) fn weight_gradient(
     let grid = forward_grid(geometry, &taps);
     let (map, cut) = (Map::new(&grid), Cut::new(geometry));
     let panels = Filters::of(geometry, Direction::Forward).panels();
-    let (zeros, workspace) = workspace.split_at_mut(inputs.max(outputs));
+    let (zeros, workspace) = workspace.split_at_mut(zeros_len(geometry));
     zeros.fill(0.0);
     let sides = Sides { grid, map, target: geometry.target, panels, source, d_target, zeros };
     let sums = &mut workspace[..cut.parts * cut.sums()];
