@@ -43,10 +43,10 @@ impl Number for u16 {
     #[expect(unsafe_code, reason = "reads whole vectors")]
     unsafe fn by_turns(first: *const u16, second: *const u16, mask: u16) -> __m512i {
         // SAFETY: the caller's promise.
-        let [lower, upper] = unsafe {
-            [first, second]
-                .map(|numbers| _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, numbers.cast())))
+        let (lower, upper) = unsafe {
+            (_mm256_maskz_loadu_epi16(mask, first.cast()), _mm256_maskz_loadu_epi16(mask, second.cast()))
         };
+        let (lower, upper) = (_mm512_cvtepu16_epi32(lower), _mm512_cvtepu16_epi32(upper));
         _mm512_or_si512(lower, _mm512_slli_epi32::<16>(upper))
     }
 }

@@ -267,8 +267,10 @@ unsafe fn add_rectified<V: Vector, const WHOLE: bool>(
     let Rectified { scale, shift, slopes } = rectified;
     // SAFETY: the caller's promise.
     unsafe {
-        let [mean, scale, shift, slope] =
-            [mean, scale, shift, slopes].map(|values| V::load_some(&values[column.columns()]));
+        // One by one: the closure of an array's `map` is not always compiled into it.
+        let (mean, scale) = (V::load_some(&mean[column.columns()]), V::load_some(&scale[column.columns()]));
+        let (shift, slope) =
+            (V::load_some(&shift[column.columns()]), V::load_some(&slopes[column.columns()]));
         let (mut sum, mut product) = (V::load_some(sums), V::load_some(products));
         let mut negative = V::load_some(negatives);
         for row in rows {
@@ -357,8 +359,10 @@ unsafe fn apply_columns<V: Vector, const N: usize>(
         // Without a rectifier a slope of 1, on either side of 0.
         let mut map = [[V::splat(1.0); N]; 3];
         if let Some(rectified) = rectified {
-            map = [rectified.scale, rectified.shift, rectified.slopes]
-                .map(|values| Stored::F32(values).load::<V, N>(channel));
+            let [scales, shifts, slopes] = &mut map;
+            *scales = Stored::F32(rectified.scale).load(channel);
+            *shifts = Stored::F32(rectified.shift).load(channel);
+            *slopes = Stored::F32(rectified.slopes).load(channel);
         }
         let [scales, shifts, slopes] = map;
         for row in 0..rows {
