@@ -94,7 +94,7 @@ impl Context {
     }
 
     /// The value of a general register by its name, 0 for none.
-    pub(crate) fn named(&self, register: Register) -> u64 {
+    fn named(&self, register: Register) -> u64 {
         let index = match register {
             Register::None => return 0,
             Register::RAX => libc::REG_RAX,
@@ -133,13 +133,18 @@ impl Context {
         self.named(instruction.memory_index()).wrapping_mul(u64::from(instruction.memory_index_scale()))
     }
 
+    /// Where the memory operand of an instruction lies.
+    pub(crate) fn address(&self, instruction: &Instruction) -> *mut u8 {
+        self.base(instruction).wrapping_add(self.index(instruction) as usize)
+    }
+
     /// Whether a part of the saved state was in use; one that was not is zero, whatever lies there.
     fn is_used(&self, number: u32) -> bool {
         // SAFETY: the header of the saved state.
         unsafe { self.vectors.add(USED).cast::<u64>().read() >> number & 1 == 1 }
     }
 
-    /// `bytes` from an offset of a part, zeros where it was not in use.
+    /// Words from an offset of a part, zeros where it was not in use.
     fn read<const N: usize>(&self, number: u32, offset: usize) -> [u32; N] {
         if !self.is_used(number) {
             return [0; N];

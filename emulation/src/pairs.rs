@@ -6,9 +6,9 @@ use crate::context::{Context, WORDS, Words};
 
 /// `vdpbf16ps`: adds the two products of each pair, the upper one first.
 pub(crate) fn multiply(instruction: &Instruction, context: &mut Context) {
-    let target = number(instruction.op0_register());
+    let target = instruction.op0_register().number();
     let mut sums = context.vector(target);
-    let left = context.vector(number(instruction.op1_register()));
+    let left = context.vector(instruction.op1_register().number());
     let right = source(instruction, 2, context);
     for ((sum, left), right) in sums.iter_mut().zip(left).zip(right) {
         *sum = add_product(add_product(*sum, left >> 16, right >> 16), left & 0xffff, right & 0xffff);
@@ -18,7 +18,7 @@ pub(crate) fn multiply(instruction: &Instruction, context: &mut Context) {
 
 /// `vcvtne2ps2bf16`: the second operand's values in the upper half of the result, the third's in the lower.
 pub(crate) fn round_two(instruction: &Instruction, context: &mut Context) {
-    let upper = context.vector(number(instruction.op1_register()));
+    let upper = context.vector(instruction.op1_register().number());
     let lower = source(instruction, 2, context);
     let words = lanes(instruction.op0_register());
     let mut result = [0; WORDS];
@@ -71,27 +71,17 @@ fn rounded(bits: u32) -> u32 {
     (bits + 0x7fff + (bits >> 16 & 1)) >> 16
 }
 
-fn number(register: Register) -> usize {
-    register.number()
-}
-
 /// Words of a register.
 fn lanes(register: Register) -> usize {
-    if register.is_zmm() {
-        WORDS
-    } else if register.is_ymm() {
-        WORDS / 2
-    } else {
-        WORDS / 4
-    }
+    register.size() / size_of::<u32>()
 }
 
 /// Operand `index`, a register or memory.
 fn source(instruction: &Instruction, index: u32, context: &Context) -> Words {
     if instruction.op_kind(index) == OpKind::Register {
-        return context.vector(number(instruction.op_register(index)));
+        return context.vector(instruction.op_register(index).number());
     }
-    let address = context.base(instruction).wrapping_add(context.index(instruction) as usize).cast::<u32>();
+    let address = context.address(instruction).cast::<u32>();
     let mut words = [0; WORDS];
     // SAFETY: the program reads what the instruction would have read.
     unsafe {
@@ -110,10 +100,10 @@ fn source(instruction: &Instruction, index: u32, context: &Context) -> Words {
 /// Writes the first operand, elements of so many bits, under its mask; what is above the register becomes zero.
 fn put(instruction: &Instruction, context: &mut Context, result: &Words, bits: u32) {
     let register = instruction.op0_register();
-    let before = context.vector(number(register));
+    let before = context.vector(register.number());
     let mask = match instruction.op_mask() {
         Register::None => u64::MAX,
-        register => context.mask(number(register)),
+        register => context.mask(register.number()),
     };
     let mut words = [0; WORDS];
     for (index, word) in words[..lanes(register)].iter_mut().enumerate() {
@@ -125,5 +115,5 @@ fn put(instruction: &Instruction, context: &mut Context, result: &Words, bits: u
         let kept = if instruction.zeroing_masking() { 0 } else { before[index] };
         *word = result[index] & chosen | kept & !chosen;
     }
-    context.set_vector(number(register), &words);
+    context.set_vector(register.number(), &words);
 }

@@ -2,7 +2,7 @@
 //! registers, computes it and those behind it, and goes on where they end.
 
 use std::arch::naked_asm;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
@@ -15,31 +15,25 @@ use crate::trap;
 /// Bytes of `jmp rel32`.
 const JUMP: usize = 5;
 const BREAKPOINT: u8 = 0xcc;
-const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 /// Bytes of memory for stubs near the program's code, and of one.
 const STUBS: usize = 1 << 20;
 const STUB: usize = 48;
 /// What is left free below the stack pointer for the function that was interrupted.
 const RED_ZONE: u64 = 128;
 
-/// Instructions that follow one another, and where the program goes on.
-struct Site {
-    run: Vec<Instruction>,
-    next: u64,
-}
+/// Instructions that follow one another; at least one.
+type Site = Vec<Instruction>;
 
 struct Patches {
-    /// By the address of their first instruction.
-    sites: Option<HashMap<u64, *const Site>>,
-    /// Memory for further stubs.
-    free: *mut u8,
+    /// Addresses of first instructions.
+    places: Option<HashSet<u64>>,
+    /// Address and bytes of memory for further stubs.
+    free: u64,
     left: usize,
 }
 
-// SAFETY: sites live for ever and do not change.
-unsafe impl Send for Patches {}
-
-static PATCHES: Mutex<Patches> = Mutex::new(Patches { sites: None, free: ptr::null_mut(), left: 0 });
+static PATCHES: Mutex<Patches> = Mutex::new(Patches { places: None, free: 0, left: 0 });
 
 /// What became of an instruction.
 pub(crate) enum Replaced {
@@ -54,19 +48,18 @@ pub(crate) enum Replaced {
 /// Makes the instructions from `place` on that `read` finds there be computed without a trap from now on.
 pub(crate) fn replace(place: u64, read: impl FnOnce() -> Vec<Instruction>) -> Replaced {
     let mut patches = PATCHES.lock().unwrap_or_else(PoisonError::into_inner);
-    if patches.sites.get_or_insert_default().contains_key(&place) {
+    if patches.places.get_or_insert_default().contains(&place) {
         return Replaced::Done;
     }
     // Now no other thread writes what is read.
     let run = read();
-    let (Some(&first), Some(last)) = (run.first(), run.last()) else { return Replaced::Unknown };
-    let next = last.next_ip();
+    let Some(&first) = run.first() else { return Replaced::Unknown };
     if first.len() < JUMP {
         return Replaced::Not(first);
     }
-    let site = Box::leak(Box::new(Site { run, next }));
+    let site = Box::leak(Box::new(run));
     let Some(stub) = patches.stub(place, site) else { return Replaced::Not(first) };
-    let distance = (stub as u64).wrapping_sub(place + JUMP as u64) as i32;
+    let distance = stub.wrapping_sub(place + JUMP as u64) as i32;
     // SAFETY: the program's code, which others may run meanwhile: they meet a breakpoint until the jump is whole.
     unsafe {
         let page = place as usize / PAGE * PAGE;
@@ -74,7 +67,7 @@ pub(crate) fn replace(place: u64, read: impl FnOnce() -> Vec<Instruction>) -> Re
         if libc::mprotect(page as *mut libc::c_void, 2 * PAGE, all) != 0 {
             return Replaced::Not(first);
         }
-        patches.sites.get_or_insert_default().insert(place, site);
+        patches.places.get_or_insert_default().insert(place);
         let first = AtomicU8::from_ptr(place as *mut u8);
         first.store(BREAKPOINT, Ordering::SeqCst);
         fence(Ordering::SeqCst);
@@ -88,17 +81,17 @@ pub(crate) fn replace(place: u64, read: impl FnOnce() -> Vec<Instruction>) -> Re
 /// Whether the instruction at `place` is being replaced or was.
 pub(crate) fn is_replaced(place: u64) -> bool {
     let patches = PATCHES.lock().unwrap_or_else(PoisonError::into_inner);
-    patches.sites.as_ref().is_some_and(|sites| sites.contains_key(&place))
+    patches.places.as_ref().is_some_and(|places| places.contains(&place))
 }
 
 impl Patches {
-    /// Writes a stub that a jump at `place` can reach.
-    fn stub(&mut self, place: u64, site: &'static Site) -> Option<*mut u8> {
+    /// Writes a stub that a jump at `place` can reach, and says where.
+    fn stub(&mut self, place: u64, site: &'static Site) -> Option<u64> {
         if self.left < STUB {
             self.free = near(place)?;
             self.left = STUBS;
         }
-        let distance = (self.free as u64).wrapping_sub(place) as i64;
+        let distance = self.free.wrapping_sub(place) as i64;
         i32::try_from(distance).ok()?;
         let stub = self.free;
         let mut code = [0u8; STUB];
@@ -110,16 +103,16 @@ impl Patches {
         code[40..48].copy_from_slice(&(enter as *const () as u64).to_le_bytes());
         // SAFETY: so much is left.
         unsafe {
-            stub.copy_from_nonoverlapping(code.as_ptr(), STUB);
-            self.free = stub.add(STUB);
+            (stub as *mut u8).copy_from_nonoverlapping(code.as_ptr(), STUB);
         }
+        self.free += STUB as u64;
         self.left -= STUB;
         Some(stub)
     }
 }
 
 /// Memory for code within reach of `place`.
-fn near(place: u64) -> Option<*mut u8> {
+fn near(place: u64) -> Option<u64> {
     let steps = 1..64u64;
     let addresses = steps.flat_map(|step| {
         let away = step * (16 << 20);
@@ -131,7 +124,7 @@ fn near(place: u64) -> Option<*mut u8> {
         let wanted = (address as usize / PAGE * PAGE) as *mut libc::c_void;
         // SAFETY: new memory, where there is none.
         let memory = unsafe { libc::mmap(wanted, STUBS, all, flags, -1, 0) };
-        (memory == wanted).then_some(memory.cast())
+        (memory == wanted).then_some(memory as u64)
     })
 }
 
@@ -224,9 +217,9 @@ unsafe extern "C" fn compute(frame: *mut Frame, vectors: *mut u8) {
         let site = &*((*general)[libc::REG_RIP as usize] as *const Site);
         (*general)[libc::REG_RSP as usize] += size_of::<u64>() as u64 + RED_ZONE;
         let mut context = Context::of_parts(general.cast(), vectors);
-        for instruction in &site.run {
+        for instruction in site {
             trap::compute(instruction, &mut context);
+            (*general)[libc::REG_RIP as usize] = instruction.next_ip();
         }
-        (*general)[libc::REG_RIP as usize] = site.next;
     }
 }

@@ -26,7 +26,7 @@ thread_local! {
         const { UnsafeCell::new(Tiles { shapes: [(0, 0); TILES], tiles: [[[0; ROW_WORDS]; ROWS]; TILES] }) };
 }
 
-pub(crate) fn compute(instruction: &Instruction, context: &Context) {
+pub(crate) fn compute(instruction: &Instruction, context: &mut Context) {
     REGISTERS.with(|registers| {
         // SAFETY: a thread computes one instruction at a time, and what follows calls nothing of the program.
         let registers = unsafe { &mut *registers.get() };
@@ -55,7 +55,7 @@ impl Tiles {
     }
 
     fn configure(&mut self, instruction: &Instruction, context: &Context) {
-        let address = context.base(instruction).wrapping_add(context.index(instruction) as usize);
+        let address = context.address(instruction);
         // SAFETY: the program reads what the instruction would have read.
         let bytes = unsafe { address.cast::<[u8; 64]>().read_unaligned() };
         if bytes[0] != 1 || bytes[1] != 0 {

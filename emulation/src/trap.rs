@@ -6,12 +6,11 @@ use std::ptr;
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic};
 
 use crate::context::Context;
-use crate::patch::Replaced;
+use crate::patch::{PAGE, Replaced};
 use crate::{fail, features, pairs, patch, tiles};
 
-/// Bytes of the longest instruction, and of a page.
+/// Bytes of the longest instruction.
 const LONGEST: usize = 15;
-const PAGE: usize = 4096;
 /// Instructions that are replaced together.
 const MOST: usize = 64;
 const CPUID: [u8; 2] = [0x0f, 0xa2];
@@ -47,7 +46,7 @@ extern "C" fn refused(signal: libc::c_int, _: *mut libc::siginfo_t, context: *mu
     let read = || {
         let mut run = Vec::new();
         let mut next = decode(place);
-        while is_known(&next) && run.len() < MOST {
+        while operation(&next).is_some() && run.len() < MOST {
             run.push(next);
             next = decode(next.next_ip());
         }
@@ -116,28 +115,26 @@ fn decode(pointer: u64) -> Instruction {
     at_most(of_page).or_else(|| at_most(LONGEST)).unwrap_or_default()
 }
 
-/// Whether an instruction is one of those known here.
-fn is_known(instruction: &Instruction) -> bool {
-    matches!(
-        instruction.mnemonic(),
-        Mnemonic::Vdpbf16ps
-            | Mnemonic::Vcvtne2ps2bf16
-            | Mnemonic::Vcvtneps2bf16
-            | Mnemonic::Ldtilecfg
-            | Mnemonic::Tilerelease
-            | Mnemonic::Tilezero
-            | Mnemonic::Tileloadd
-            | Mnemonic::Tilestored
-            | Mnemonic::Tdpbf16ps
-    )
+/// How an instruction is computed, if it is known here.
+fn operation(instruction: &Instruction) -> Option<fn(&Instruction, &mut Context)> {
+    Some(match instruction.mnemonic() {
+        Mnemonic::Vdpbf16ps => pairs::multiply,
+        Mnemonic::Vcvtne2ps2bf16 => pairs::round_two,
+        Mnemonic::Vcvtneps2bf16 => pairs::round,
+        Mnemonic::Ldtilecfg
+        | Mnemonic::Tilerelease
+        | Mnemonic::Tilezero
+        | Mnemonic::Tileloadd
+        | Mnemonic::Tilestored
+        | Mnemonic::Tdpbf16ps => tiles::compute,
+        _ => return None,
+    })
 }
 
 /// Computes an instruction that is known.
 pub(crate) fn compute(instruction: &Instruction, context: &mut Context) {
-    match instruction.mnemonic() {
-        Mnemonic::Vdpbf16ps => pairs::multiply(instruction, context),
-        Mnemonic::Vcvtne2ps2bf16 => pairs::round_two(instruction, context),
-        Mnemonic::Vcvtneps2bf16 => pairs::round(instruction, context),
-        _ => tiles::compute(instruction, context),
+    match operation(instruction) {
+        Some(operation) => operation(instruction, context),
+        None => fail(&format!("{:?} is not known", instruction.mnemonic())),
     }
 }

@@ -160,6 +160,7 @@ impl Map {
 /// How a grid is cut into slabs, by its sizes alone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slabs {
+    first_image: usize,
     images: usize,
     rows: usize,
     /// Slabs of several images, or of one image.
@@ -183,11 +184,11 @@ impl Slabs {
     pub(super) fn get(&self, index: usize) -> Slab {
         match self.cut {
             Cut::Images(slabs) => {
-                let bound = |index: usize| index * self.images / slabs;
+                let bound = |index: usize| self.first_image + index * self.images / slabs;
                 Slab { images: bound(index)..bound(index + 1), rows: 0..self.rows }
             }
             Cut::Rows(parts) => {
-                let (image, part) = (index / parts, index % parts);
+                let (image, part) = (self.first_image + index / parts, index % parts);
                 let bound = |part: usize| part * self.rows / parts;
                 Slab { images: image..image + 1, rows: bound(part)..bound(part + 1) }
             }
@@ -200,18 +201,25 @@ impl Slabs {
 }
 
 impl Grid<'_> {
-    /// The slabs of at most so many bytes of planes with `channels` of bf16, but at least one row each, and at least
-    /// `least` of them where there are as many rows.
-    pub(super) fn slabs(&self, map: &Map, channels: usize, bytes: usize, least: usize) -> Slabs {
+    /// The slabs of some images, of at most so many bytes of planes with `channels` of bf16, but at least one row each, and
+    /// at least `least` of them where there are as many rows.
+    pub(super) fn slabs(
+        &self,
+        taken: Range<usize>,
+        map: &Map,
+        channels: usize,
+        bytes: usize,
+        least: usize,
+    ) -> Slabs {
         let row = map.planes() * map.across * channels * size_of::<u16>();
         let rows = self.height;
-        let images = (bytes / (row * map.rows)).min(self.images / least);
-        let cut = if images > 0 {
-            Cut::Images(self.images.div_ceil(images))
+        let most = (bytes / (row * map.rows)).min(taken.len() / least);
+        let cut = if most > 0 {
+            Cut::Images(taken.len().div_ceil(most))
         } else {
-            let parts = least.div_ceil(self.images).max(rows.div_ceil((bytes / row).max(1)));
+            let parts = least.div_ceil(taken.len()).max(rows.div_ceil((bytes / row).max(1)));
             Cut::Rows(parts.min(rows))
         };
-        Slabs { images: self.images, rows, cut }
+        Slabs { first_image: taken.start, images: taken.len(), rows, cut }
     }
 }

@@ -72,7 +72,7 @@ fn tasks(pool: &Pool, grid: &Grid<'_>, map: &Map, filters: Filters) -> (Slabs, u
     let least = TASKS_OF_THREAD * pool.threads();
     let image = map.positions(&Slab { images: 0..1, rows: 0..grid.height });
     let most = (grid.images * (image / FEW_POSITIONS).max(1)).max(1);
-    let slabs = grid.slabs(map, filters.sides()[0], SLAB_BYTES, least.min(most));
+    let slabs = grid.slabs(0..grid.images, map, filters.sides()[0], SLAB_BYTES, least.min(most));
     let groups = least.div_ceil(slabs.len()).clamp(1, filters.panels());
     (slabs, groups)
 }

@@ -107,9 +107,7 @@ pub(crate) fn weight_gradient(
         let channels = group * cut.group..((group + 1) * cut.group).min(inputs);
         let first = part * cut.sums() + channels.start * cut.columns;
         let mut store = Store::Replace;
-        let (first_image, slabs) = sides.slabs(&cut, part, &channels);
-        for mut slab in slabs.iter() {
-            slab.images = first_image + slab.images.start..first_image + slab.images.end;
+        for slab in sides.slabs(&cut, part, &channels).iter() {
             sides.multiply(&slab, &channels, scratch, &cut, shared.after(first), store);
             store = Store::Add;
         }
@@ -146,14 +144,12 @@ struct Sides<'a> {
 }
 
 impl Sides<'_> {
-    /// The first image of a part, and the slabs of its images.
-    fn slabs(&self, cut: &Cut, part: usize, channels: &Range<usize>) -> (usize, Slabs) {
+    /// The images of a part, in slabs.
+    fn slabs(&self, cut: &Cut, part: usize, channels: &Range<usize>) -> Slabs {
         let bound = |part: usize| part * self.grid.images / cut.parts;
-        let first = bound(part);
-        let of_part = Grid { images: bound(part + 1) - first, ..self.grid };
         // Of both sides, for each position of a plane.
         let both = channels.len() + self.target.channels.div_ceil(self.map.planes());
-        (first, of_part.slabs(&self.map, both, SLAB_BYTES, 1))
+        self.grid.slabs(bound(part)..bound(part + 1), &self.map, both, SLAB_BYTES, 1)
     }
 
     /// `sums (=|+=) ` the products over the positions of a slab for some inputs, whose sums of the first tap begin `sums`.

@@ -298,6 +298,26 @@ mod tests {
         shapes.into_iter().map(geometry).collect()
     }
 
+    /// [`convolve`] by weights that are transformed first.
+    #[expect(clippy::too_many_arguments, reason = "a convolution has this many operands")]
+    fn convolve_by(
+        pool: &Pool,
+        precision: Precision,
+        geometry: &Geometry,
+        (weights, direction): (&[f32], Direction),
+        from: Stored<'_>,
+        finish: Finish<'_>,
+        moments: Option<&mut [f32]>,
+        to: StoredMut<'_>,
+    ) -> Option<Parts> {
+        let (inputs, outputs) = (geometry.source.channels, geometry.target.channels);
+        let shape = Filters::new(pool, precision, inputs, outputs, direction);
+        let mut filters = vec![f32::NAN; shape.len()];
+        shape.transform(pool, weights, &mut filters);
+        let work = &mut vec![f32::NAN; convolve_workspace_len(pool, geometry, shape)];
+        convolve(pool, geometry, from, shape, &filters, finish, moments, work, to)
+    }
+
     #[test]
     fn every_instruction_set_agrees_with_the_plain_loops() {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
@@ -318,12 +338,8 @@ mod tests {
                                 finish: Finish<'_>,
                                 moments: Option<&mut [f32]>,
                                 to: &mut [f32]| {
-                    let shape = Filters::new(&pool, precision, inputs, outputs, direction);
-                    let mut filters = vec![f32::NAN; shape.len()];
-                    shape.transform(&pool, &weights, &mut filters);
-                    let len = convolve_workspace_len(&pool, &geometry, shape);
-                    let work = &mut vec![f32::NAN; len];
-                    convolve(&pool, &geometry, from.into(), shape, &filters, finish, moments, work, to.into())
+                    let weights = (&weights[..], direction);
+                    convolve_by(&pool, precision, &geometry, weights, from.into(), finish, moments, to.into())
                 };
                 let run = |direction, from: &[f32], bias: Option<&[f32]>, to: &mut [f32], store| {
                     let finish = Finish { epilogue: Epilogue::bias(bias), store, streams: false };
@@ -415,12 +431,9 @@ mod tests {
                            finish: Finish<'_>,
                            moments: &mut [f32],
                            to: StoredMut<'_>| {
-                    let shape = Filters::new(&pool, precision, inputs, outputs, direction);
-                    let mut filters = vec![f32::NAN; shape.len()];
-                    shape.transform(&pool, &weights, &mut filters);
-                    let work = &mut vec![f32::NAN; convolve_workspace_len(&pool, &geometry, shape)];
-                    let moments = (direction == Direction::Forward).then_some(moments);
-                    convolve(&pool, &geometry, from, shape, &filters, finish, moments, work, to);
+                    let (weights, moments) =
+                        ((&weights[..], direction), (direction == Direction::Forward).then_some(moments));
+                    convolve_by(&pool, precision, &geometry, weights, from, finish, moments, to);
                 };
                 let forward = |residual, streams, from, moments: &mut [f32], to: StoredMut<'_>| {
                     let after = After { slopes: Some(&slopes), residual: Some(residual) };
@@ -468,21 +481,12 @@ mod tests {
         let weights = numbers.vector(9 * geometry.source.channels * geometry.target.channels);
         let run = |threads| {
             let pool = Pool::new(threads).unwrap();
-            let shape = Filters::new(
-                &pool,
-                Precision::Bf16,
-                geometry.source.channels,
-                geometry.target.channels,
-                Direction::Forward,
-            );
-            let mut filters = vec![0.0; shape.len()];
-            shape.transform(&pool, &weights, &mut filters);
             let mut target = vec![0.0; geometry.target_len()];
-            let work = &mut vec![0.0; convolve_workspace_len(&pool, &geometry, shape)];
             let (epilogue, store) = (Epilogue::default(), Store::Replace);
             let finish = Finish { epilogue, store, streams: true };
-            let (from, to) = ((&source).into(), (&mut target).into());
-            convolve(&pool, &geometry, from, shape, &filters, finish, None, work, to);
+            let (weights, from, to) =
+                ((&weights[..], Direction::Forward), (&source).into(), (&mut target).into());
+            convolve_by(&pool, Precision::Bf16, &geometry, weights, from, finish, None, to);
             target
         };
         let once = run(1);

@@ -229,11 +229,9 @@ pub(super) fn spread(
 pub(super) const CHANNELS: usize = 512;
 
 /// A number of a map as memory holds it.
-trait Number: Copy + 'static {
+trait Number: Copy + Default + 'static {
     /// What stands for the channels of a pixel outside the image.
     const OUTSIDE: &'static [Self; CHANNELS];
-
-    const ZERO: Self;
 
     /// The vector that begins at an address.
     ///
@@ -245,7 +243,6 @@ trait Number: Copy + 'static {
 
 impl Number for f32 {
     const OUTSIDE: &'static [f32; CHANNELS] = &[0.0; CHANNELS];
-    const ZERO: f32 = 0.0;
 
     #[expect(unsafe_code, reason = "loads a whole vector")]
     #[inline(always)]
@@ -258,7 +255,6 @@ impl Number for f32 {
 /// A bf16.
 impl Number for u16 {
     const OUTSIDE: &'static [u16; CHANNELS] = &[0; CHANNELS];
-    const ZERO: u16 = 0;
 
     #[expect(unsafe_code, reason = "loads a whole vector")]
     #[inline(always)]
@@ -333,7 +329,7 @@ unsafe fn last_channels<V: Vector, T: Number, const SIZE: usize>(
     unsafe {
         let mut patch = [[V::splat(0.0); SIZE]; SIZE];
         for (value, pixel) in patch.as_flattened_mut().iter_mut().zip(pixels.0.as_flattened()) {
-            let mut lanes = [T::ZERO; MAX_LANES];
+            let mut lanes = [T::default(); MAX_LANES];
             for (lane, value) in lanes[..left].iter_mut().enumerate() {
                 *value = *pixel.add(channel + lane);
             }
