@@ -8,6 +8,9 @@ use crate::precision::Precision;
 /// Words of depth in a block: a panel of that depth, 32 KB, stays in the first-level cache.
 pub(crate) const DEPTH_WORDS: usize = 256;
 
+/// Words of a piece of a panel where a tile is narrower than a panel: a quarter of the least first-level cache.
+const PIECE: usize = 2048;
+
 /// Words between two rows of a row-major left side. Constant, so that row addresses are displacements, and an odd
 /// number of cache lines, so that the rows of a tile do not compete for one cache set.
 pub(crate) const ROW_STRIDE: usize = DEPTH_WORDS + 16;
@@ -47,7 +50,7 @@ struct Tile {
     order: Order,
     rows: usize,
     depth: usize,
-    /// `[depth][PANEL]`.
+    /// Its columns of `[depth][PANEL]`.
     b: *const u32,
     c: *mut f32,
     c_stride: usize,
@@ -91,23 +94,29 @@ pub(crate) fn panel_product(
     let done = if in_blocks { whole_blocks(left, panel, &mut *values, stride, store) } else { 0 };
     let rest = left.rows - done;
     let tiles = rest.div_ceil(kernels::most_rows(isa, precision));
-    for index in 0..tiles {
-        let (first, end) = (done + index * rest / tiles, done + (index + 1) * rest / tiles);
+    // All rows with a piece of the panel, the columns of a tile, before the next one, so that it stays in the first-level cache.
+    let columns = kernels::columns(isa, precision);
+    let deep = if columns < PANEL { PIECE / columns } else { depth };
+    let pieces = PANEL / columns * depth.div_ceil(deep);
+    for index in 0..pieces * tiles {
+        let (piece, row) = (index / tiles, index % tiles);
+        let (column, top) = (piece % (PANEL / columns) * columns, piece / (PANEL / columns) * deep);
+        let (first, end) = (done + row * rest / tiles, done + (row + 1) * rest / tiles);
         let tile = Tile {
             a: match left.order {
-                Order::RowMajor => left.words[first * ROW_STRIDE..].as_ptr(),
-                Order::DepthMajor { .. } => left.words[first..].as_ptr(),
+                Order::RowMajor => left.words[first * ROW_STRIDE + top..].as_ptr(),
+                Order::DepthMajor { stride } => left.words[first + top * stride..].as_ptr(),
             },
             order: left.order,
             rows: end - first,
-            depth,
-            b: panel.as_ptr(),
-            c: values[first * stride..].as_mut_ptr(),
+            depth: deep.min(depth - top),
+            b: panel[top * PANEL + column..].as_ptr(),
+            c: values[first * stride + column..].as_mut_ptr(),
             c_stride: stride,
-            accumulate: store == super::Store::Add,
+            accumulate: store == super::Store::Add || top > 0,
             ahead: match ahead {
                 [] => panel.as_ptr(),
-                _ => ahead[ahead.len() * index / tiles..].as_ptr().cast(),
+                _ => ahead[ahead.len() * index / (pieces * tiles)..].as_ptr().cast(),
             },
         };
         #[expect(unsafe_code, reason = "hands pointers to the register kernels")]
@@ -153,6 +162,9 @@ mod kernels {
     #[cfg(target_arch = "x86_64")]
     use std::arch::x86_64 as x86;
 
+    /// Steps in depth before which a left side is fetched that lies step by step.
+    const AHEAD: usize = 16;
+
     /// A vector of sums, and how a vector of words adds to it.
     trait Sums: Copy {
         const LANES: usize;
@@ -179,10 +191,14 @@ mod kernels {
         /// # Safety
         /// As `zeros`.
         unsafe fn add_product(self, a: Self::Words, b: Self::Words) -> Self;
-        /// Asks for the cache line of an address, which need not exist.
+        /// Asks for the cache line of an address, which need not exist, in the second-level cache.
         /// # Safety
         /// As `zeros`.
         unsafe fn fetch(_address: *const u32) {}
+        /// As `fetch`, in the first-level cache.
+        /// # Safety
+        /// As `zeros`.
+        unsafe fn fetch_near(_address: *const u32) {}
     }
 
     /// Sums on any processor, of floats or of pairs.
@@ -288,6 +304,11 @@ mod kernels {
                     // SAFETY: a prefetch reads nothing that the program can see and never faults.
                     unsafe { x86::_mm_prefetch::<{ x86::_MM_HINT_T1 }>(address.cast()) }
                 }
+                #[inline(always)]
+                unsafe fn fetch_near(address: *const u32) {
+                    // SAFETY: as above.
+                    unsafe { x86::_mm_prefetch::<{ x86::_MM_HINT_T0 }>(address.cast()) }
+                }
             }
         };
     }
@@ -346,6 +367,10 @@ mod kernels {
             let mut sums = [[S::zeros(); 2]; ROWS];
             let (mut a, mut b, mut ahead) = (tile.a, tile.b, tile.ahead);
             let mut step = |a: *const u32, b: *const u32| {
+                if A_ROW == 1 {
+                    // Each step reads another line.
+                    S::fetch_near(a.wrapping_add(AHEAD * a_depth));
+                }
                 let columns = [S::words(b), S::words(b.add(S::LANES))];
                 for (row, sums) in sums.iter_mut().enumerate() {
                     let word = S::repeat(a.add(row * A_ROW));
@@ -382,18 +407,14 @@ mod kernels {
     macro_rules! by_height {
         ($sums:ty, $tile:expr, [$($rows:literal)*]) => {{
             let tile: &Tile = $tile;
-            for half in 0..PANEL / (2 * <$sums>::LANES) {
-                let offset = half * 2 * <$sums>::LANES;
-                // SAFETY: the caller's promise; a half of the panel begins inside each of its rows.
-                unsafe {
-                    let tile = Tile { b: tile.b.add(offset), c: tile.c.add(offset), ..*tile };
-                    match (tile.order, tile.rows) {
-                        $(
-                            (Order::RowMajor, $rows) => multiply::<$sums, $rows, ROW_STRIDE>(&tile, 1),
-                            (Order::DepthMajor { stride }, $rows) => multiply::<$sums, $rows, 1>(&tile, stride),
-                        )*
-                        (_, rows) => unreachable!("a tile of {rows} rows"),
-                    }
+            // SAFETY: the caller's promise.
+            unsafe {
+                match (tile.order, tile.rows) {
+                    $(
+                        (Order::RowMajor, $rows) => multiply::<$sums, $rows, ROW_STRIDE>(tile, 1),
+                        (Order::DepthMajor { stride }, $rows) => multiply::<$sums, $rows, 1>(tile, stride),
+                    )*
+                    (_, rows) => unreachable!("a tile of {rows} rows"),
                 }
             }
         }};
@@ -424,6 +445,15 @@ mod kernels {
             (Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx, Precision::F32)
             | (Isa::Avx512Bf16 | Isa::Amx, Precision::Bf16) => 14,
             (Isa::Portable, _) | (_, Precision::Bf16) => 4,
+        }
+    }
+
+    /// Columns of a tile: two vectors.
+    pub(super) fn columns(isa: Isa, precision: Precision) -> usize {
+        match (isa, precision) {
+            (Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx, Precision::F32)
+            | (Isa::Avx512Bf16 | Isa::Amx, Precision::Bf16) => PANEL,
+            (Isa::Portable | Isa::Avx2, _) | (Isa::Avx512, Precision::Bf16) => PANEL / 2,
         }
     }
 

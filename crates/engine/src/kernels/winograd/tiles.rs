@@ -107,9 +107,12 @@ impl Planes {
         Planes { stride: odd_lines(panels.len()), precision, order: Order::Panels(panels) }
     }
 
-    /// `[tiles, channels]`, rows padded to whole blocks: the left side of a product over tiles.
+    /// `[tiles, channels]`, rows padded to whole blocks and long ones to an odd number of lines, since products read a few
+    /// channels of every row: the left side of a product over tiles.
     pub(super) fn rows(precision: Precision, tiles: usize, channels: usize) -> Planes {
-        let channels = channels.next_multiple_of(BLOCK);
+        /// Floats from which on a row is long: so far apart less than a cache of lines would be kept.
+        const LONG: usize = 128;
+        let channels = if channels < LONG { channels.next_multiple_of(BLOCK) } else { odd_lines(channels) };
         let stride = odd_lines(tiles.div_ceil(precision.per_word()) * channels);
         Planes { stride, precision, order: Order::Rows { channels } }
     }
@@ -152,6 +155,17 @@ impl Planes {
         match self.order {
             Order::Blocks { tiles } => tiles,
             Order::Panels(_) | Order::Rows { .. } => panic!("planes without blocks: {self:?}"),
+        }
+    }
+
+    /// Words between two tiles.
+    ///
+    /// # Panics
+    /// When the planes are not in rows.
+    pub(super) fn row(&self) -> usize {
+        match self.order {
+            Order::Rows { channels } => channels,
+            Order::Blocks { .. } | Order::Panels(_) => panic!("planes without rows: {self:?}"),
         }
     }
 
