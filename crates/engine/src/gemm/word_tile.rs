@@ -93,14 +93,14 @@ pub(crate) fn panel_product(
         amx::multiplies(isa, precision) && left.order == Order::RowMajor && depth.is_multiple_of(amx::TILE);
     let done = if in_blocks { whole_blocks(left, panel, &mut *values, stride, store) } else { 0 };
     let rest = left.rows - done;
-    let tiles = rest.div_ceil(kernels::most_rows(isa, precision));
-    // All rows with a piece of the panel, the columns of a tile, before the next one, so that it stays in the first-level cache.
-    let columns = kernels::columns(isa, precision);
-    let deep = if columns < PANEL { PIECE / columns } else { depth };
-    let pieces = PANEL / columns * depth.div_ceil(deep);
+    let [most_rows, columns] = kernels::size(isa, precision);
+    let (tiles, across) = (rest.div_ceil(most_rows), PANEL / columns);
+    // All rows with a piece of the panel before the next one, so that it stays in the first-level cache.
+    let deep = if across > 1 { PIECE / columns } else { depth };
+    let pieces = across * depth.div_ceil(deep);
     for index in 0..pieces * tiles {
         let (piece, row) = (index / tiles, index % tiles);
-        let (column, top) = (piece % (PANEL / columns) * columns, piece / (PANEL / columns) * deep);
+        let (column, top) = (piece % across * columns, piece / across * deep);
         let (first, end) = (done + row * rest / tiles, done + (row + 1) * rest / tiles);
         let tile = Tile {
             a: match left.order {
@@ -438,22 +438,13 @@ mod kernels {
         by_height!(Avx512Bf16, tile, [14 13 12 11 10 9 8 7 6 5 4 3 2 1]);
     }
 
-    /// Rows of the highest tile.
-    pub(super) fn most_rows(isa: Isa, precision: Precision) -> usize {
+    /// Rows of the highest tile, and columns: those of two vectors.
+    pub(super) fn size(isa: Isa, precision: Precision) -> [usize; 2] {
         match (isa, precision) {
-            (Isa::Avx2, Precision::F32) => 6,
+            (Isa::Avx2, Precision::F32) => [6, PANEL / 2],
             (Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx, Precision::F32)
-            | (Isa::Avx512Bf16 | Isa::Amx, Precision::Bf16) => 14,
-            (Isa::Portable, _) | (_, Precision::Bf16) => 4,
-        }
-    }
-
-    /// Columns of a tile: two vectors.
-    pub(super) fn columns(isa: Isa, precision: Precision) -> usize {
-        match (isa, precision) {
-            (Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx, Precision::F32)
-            | (Isa::Avx512Bf16 | Isa::Amx, Precision::Bf16) => PANEL,
-            (Isa::Portable | Isa::Avx2, _) | (Isa::Avx512, Precision::Bf16) => PANEL / 2,
+            | (Isa::Avx512Bf16 | Isa::Amx, Precision::Bf16) => [14, PANEL],
+            (Isa::Portable, _) | (_, Precision::Bf16) => [4, PANEL / 2],
         }
     }
 

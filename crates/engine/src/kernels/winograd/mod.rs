@@ -272,8 +272,9 @@ mod tests {
     }
 
     /// Heights and widths of every remainder by four, less than a tile, and many; channels around vectors and
-    /// panels, and more of them than the places of pixels are looked up for at once; few tiles, whose tasks are panels,
-    /// and many; more tiles than a section of the weights' gradient; more blocks of tiles than parts of moments.
+    /// panels, so many that rows of transforms are padded, and more than the places of pixels are looked up for at
+    /// once; few tiles, whose tasks are panels, and many; more tiles than a section of the weights' gradient; more
+    /// blocks of tiles than parts of moments.
     fn geometries() -> Vec<Geometry> {
         let shapes = [
             (1, 1, 1, 1, 1),
@@ -284,6 +285,7 @@ mod tests {
             (70, 8, 7, 16, 48),
             (400, 2, 2, 100, 60),
             (2, 5, 6, 20, 112),
+            (1, 3, 9, 128, 20),
             (1, 4, 5, tiles::CHANNELS + 8, 16),
             (144, 24, 23, 1, 49),
         ];
