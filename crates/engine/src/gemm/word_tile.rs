@@ -366,30 +366,18 @@ mod kernels {
         unsafe {
             let mut sums = [[S::zeros(); 2]; ROWS];
             let (mut a, mut b, mut ahead) = (tile.a, tile.b, tile.ahead);
-            let mut step = |a: *const u32, b: *const u32| {
-                if A_ROW == 1 {
-                    // Each step reads another line.
-                    S::fetch_near(a.wrapping_add(AHEAD * a_depth));
-                }
-                let columns = [S::words(b), S::words(b.add(S::LANES))];
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let word = S::repeat(a.add(row * A_ROW));
-                    for (sum, column) in sums.iter_mut().zip(columns) {
-                        *sum = sum.add_product(word, column);
-                    }
-                }
-            };
             for _ in 0..tile.depth / 4 {
                 S::fetch(ahead);
                 ahead = ahead.wrapping_add(16);
                 for quarter in 0..4 {
-                    step(a.add(quarter * a_depth), b.add(quarter * PANEL));
+                    let a = a.add(quarter * a_depth);
+                    step::<S, ROWS, A_ROW>((a, a_depth), b.add(quarter * PANEL), &mut sums);
                 }
                 a = a.wrapping_add(4 * a_depth);
                 b = b.add(4 * PANEL);
             }
             for _ in 0..tile.depth % 4 {
-                step(a, b);
+                step::<S, ROWS, A_ROW>((a, a_depth), b, &mut sums);
                 a = a.wrapping_add(a_depth);
                 b = b.add(PANEL);
             }
@@ -398,6 +386,32 @@ mod kernels {
                     let target = tile.c.add(row * tile.c_stride + vector * S::LANES);
                     let value = if tile.accumulate { S::load(target).add(sum) } else { sum };
                     value.store(target);
+                }
+            }
+        }
+    }
+
+    /// One step in depth.
+    ///
+    /// # Safety
+    /// As [`multiply`].
+    #[inline(always)]
+    unsafe fn step<S: Sums, const ROWS: usize, const A_ROW: usize>(
+        (a, a_depth): (*const u32, usize),
+        b: *const u32,
+        sums: &mut [[S; 2]; ROWS],
+    ) {
+        // SAFETY: as in `multiply`.
+        unsafe {
+            if A_ROW == 1 {
+                // Each step reads another line.
+                S::fetch_near(a.wrapping_add(AHEAD * a_depth));
+            }
+            let columns = [S::words(b), S::words(b.add(S::LANES))];
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let word = S::repeat(a.add(row * A_ROW));
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = sum.add_product(word, column);
                 }
             }
         }
