@@ -12,8 +12,8 @@ Work:
 
 PyTorch runs in f32 and bf16 (autocast to train, weights in bf16 to embed), contiguous and channels_last; ONNX Runtime in
 f32. Where PyTorch has no convolutions in bf16 for the processor (without AVX-512) its bf16 is left out: it falls back to
-plain loops, ten times slower than its f32 and more. The `mobile` network of the peers is the stack of table 1 of arXiv:1804.07573 with a linear layer in place of the
-global depthwise convolution.
+plain loops, ten times slower than its f32 and more. The `mobile` network of the peers is the stack of table 1 of
+arXiv:1804.07573 with a linear layer in place of the global depthwise convolution.
 """
 
 import argparse

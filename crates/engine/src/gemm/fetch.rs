@@ -6,6 +6,8 @@ use super::vector::Vector;
 const LINE: usize = 64;
 /// Steps in depth for each of which a tile fetches a line.
 pub(super) const STEPS: usize = 4;
+/// Steps in depth before which a left side is fetched that lies step by step.
+pub(super) const AHEAD: usize = 16;
 
 /// What is read after a product: its tiles fetch a part of it each.
 #[derive(Debug, Default)]

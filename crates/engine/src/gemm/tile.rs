@@ -1,6 +1,6 @@
 //! The innermost loop of every product: one tile of C held in registers.
 
-use super::fetch::{Lines, STEPS};
+use super::fetch::{AHEAD, Lines, STEPS};
 use crate::isa::Isa;
 use crate::precision::Precision;
 
@@ -153,10 +153,7 @@ impl Registers {
 mod kernels {
     use super::super::format::{Floats, Format, Pairs};
     use super::super::vector::Vector;
-    use super::{A_STRIDE, BLOCK, Isa, Layout, Precision, STEPS, Tile};
-
-    /// Steps in depth before which the left side is fetched.
-    const AHEAD: usize = 16;
+    use super::{A_STRIDE, AHEAD, BLOCK, Isa, Layout, Precision, STEPS, Tile};
 
     /// A left side whose rows are `a_row` floats apart for [`BLOCK`] steps in depth, which `a_block` floats further are
     /// followed by the next, fetched meanwhile if that is asked.

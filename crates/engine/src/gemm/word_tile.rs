@@ -157,13 +157,11 @@ fn whole_blocks(
 
 #[expect(unsafe_code, reason = "vector loads and stores through pointers; tested against plain loops")]
 mod kernels {
+    use super::super::fetch::AHEAD;
     use super::super::words::unpair;
     use super::{Isa, Order, PANEL, Precision, ROW_STRIDE, Tile};
     #[cfg(target_arch = "x86_64")]
     use std::arch::x86_64 as x86;
-
-    /// Steps in depth before which a left side is fetched that lies step by step.
-    const AHEAD: usize = 16;
 
     /// A vector of sums, and how a vector of words adds to it.
     trait Sums: Copy {

@@ -158,17 +158,6 @@ impl Planes {
         }
     }
 
-    /// Words between two tiles.
-    ///
-    /// # Panics
-    /// When the planes are not in rows.
-    pub(super) fn row(&self) -> usize {
-        match self.order {
-            Order::Rows { channels } => channels,
-            Order::Blocks { .. } | Order::Panels(_) => panic!("planes without rows: {self:?}"),
-        }
-    }
-
     /// Words of all planes.
     pub(super) fn len(&self) -> usize {
         PLANES * self.stride
@@ -176,7 +165,7 @@ impl Planes {
 
     /// Where the vector of words from `channel` on lies in a plane, and the distance of the next tile or pair.
     #[inline(always)]
-    fn place(&self, channel: usize) -> (usize, usize) {
+    pub(super) fn place(&self, channel: usize) -> (usize, usize) {
         match self.order {
             Order::Blocks { tiles } => (channel / BLOCK * tiles * BLOCK + channel % BLOCK, BLOCK),
             Order::Panels(panels) => {

@@ -107,7 +107,7 @@ pub(crate) fn weight_gradient(
         let words = here.div_ceil(precision.per_word());
         pool.run_chunks(sums, section.sums_stride, |plane, sums| {
             let left = &sources[plane * section.sources.stride..];
-            let stride = section.sources.row();
+            let (_, stride) = section.sources.place(0);
             let right_of = |panel: &Panel| {
                 &gradients[plane * section.gradients.stride + panel.start..][..words * panel.width]
             };
